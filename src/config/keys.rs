@@ -1,0 +1,79 @@
+//! Which keys are there? The one table that the default file, tmux-gate.toml(5) and a test of the parser are made from.
+
+/// One key of the configuration.
+pub struct Key {
+    /// The table that it stands in.
+    pub table: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its default as TOML, or an example where the default is that it is absent.
+    pub example: &'static str,
+    /// What holds when it is not written.
+    pub default: &'static str,
+    /// What it does, for people.
+    pub meaning: &'static str,
+}
+
+/// All keys, in the order of the file.
+pub const KEYS: &[Key] = &[
+    Key {
+        table: "attach",
+        name: "users",
+        example: "[\"@users\", \"alice\", \"uid:1001\"]",
+        default: "absent: everybody whom PAM lets in",
+        meaning: "Who may pass at all: names, groups (\"@group\") and uids (\"uid:1001\"). An empty list lets nobody in.",
+    },
+    Key {
+        table: "attach",
+        name: "shell",
+        example: "\"/bin/sh\"",
+        default: "\"/bin/sh\"",
+        meaning: "What panes run for people whose login shell is tmux-gate itself.",
+    },
+    Key {
+        table: "authentication",
+        name: "time_limit",
+        example: "\"60s\"",
+        default: "\"60s\"",
+        meaning: "How long the whole authentication may take, 1s to 1h; what PAM is doing then is ended.",
+    },
+    Key {
+        table: "authentication",
+        name: "tries",
+        example: "3",
+        default: "3",
+        meaning: "How often a wrong answer may be given again, 1 to 10.",
+    },
+    Key {
+        table: "tmux",
+        name: "path",
+        example: "\"/usr/bin/tmux\"",
+        default: "\"/usr/bin/tmux\"",
+        meaning: "The tmux to run, 3.2 or newer: an absolute path that only root can change.",
+    },
+    Key {
+        table: "audit",
+        name: "required",
+        example: "true",
+        default: "true",
+        meaning: "No record, no entry: whether people are kept out while syslog does not take the record.",
+    },
+];
+
+/// The configuration as it is installed: every key, commented out, at its default.
+#[must_use]
+pub fn default_file() -> String {
+    let mut text = String::from(
+        "# tmux-gate: see tmux-gate.toml(5). Every key is shown at its default; an unknown key is an error and closes the\n\
+         # gate. After a change run: tmux-gate check\n",
+    );
+    let mut table = "";
+    for key in KEYS {
+        if key.table != table {
+            table = key.table;
+            text += &format!("\n#[{table}]\n");
+        }
+        text += &format!("# {} Default: {}\n#{} = {}\n", key.meaning, key.default, key.name, key.example);
+    }
+    text
+}

@@ -1,0 +1,326 @@
+//! What did the administrator write? Opens the file safely, then parses it into `Settings`, with line and column.
+//! Never: lookups of the names in it, a guess at what was meant, a default for a file that is wrong.
+
+mod keys;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+pub use keys::{KEYS, Key, default_file};
+
+use crate::ident::{Invalid, Name, Uid, Visible};
+use crate::sys::files::{self, Weakness};
+
+/// Where the configuration is.
+pub const PATH: &str = "/etc/tmux-gate/config.toml";
+const LONGEST: u64 = 256 * 1024;
+
+/// Everything that the configuration says, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `[attach] users`: who may pass at all; `None` is everybody whom PAM lets in.
+    pub users: Option<Vec<Entry>>,
+    /// `[attach] shell`: what panes run for people whose login shell is the gate.
+    pub shell: PathBuf,
+    /// `[authentication] time_limit`: from the first prompt to the verdict.
+    pub time_limit: Duration,
+    /// `[authentication] tries`, at least 1.
+    pub tries: u32,
+    /// `[tmux] path`.
+    pub tmux: PathBuf,
+    /// `[audit] required`: no record, no entry.
+    pub record: Record,
+}
+
+/// What happens when the record cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// Nobody enters.
+    Required,
+    /// People enter all the same.
+    Wanted,
+}
+
+/// An entry of a list of people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// `"alice"`: a name of the users database.
+    User(Name),
+    /// `"@ops"`: whoever has the group.
+    Group(Name),
+    /// `"uid:1001"`.
+    Uid(Uid),
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(name) => name.fmt(f),
+            Self::Group(name) => write!(f, "@{name}"),
+            Self::Uid(uid) => write!(f, "uid:{uid}"),
+        }
+    }
+}
+
+/// Why there is no configuration. Whatever it is, nobody passes until it is mended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file, or a directory on the way, could be written by somebody besides root.
+    #[error("{0}: owned by uid {1}; run: chown root {0}")]
+    Owner(String, u32),
+    /// The same, by its mode.
+    #[error("{0}: mode {1:04o} lets others write it; run: chmod go-w {0}")]
+    Mode(String, u32),
+    /// Not a regular file of at most 256 KiB.
+    #[error("{0}: not a regular UTF-8 file of at most 256 KiB; put the configuration there")]
+    Kind(String),
+    /// It exists and cannot be read.
+    #[error("{0}: {1}; make it a file of root's with mode 0644")]
+    Unreadable(String, io::Error),
+    /// What is written in it is wrong.
+    #[error("{path}:{line}:{column}: {fault}; see tmux-gate.toml(5)")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+        /// What, in the parser's words.
+        fault: Visible,
+    },
+}
+
+/// Reads the configuration; a file that is not there is one in which nothing is written.
+///
+/// # Errors
+/// [`Error`]: status 78.
+pub fn load(path: &Path) -> Result<Settings, Error> {
+    let shown = || path.display().to_string();
+    match files::weakness(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return parse("", path),
+        Err(e) => return Err(Error::Unreadable(shown(), e)),
+        Ok(Some(Weakness::Owner(at, uid))) => {
+            return Err(Error::Owner(at.display().to_string(), uid));
+        }
+        Ok(Some(Weakness::Mode(at, mode))) => {
+            return Err(Error::Mode(at.display().to_string(), mode));
+        }
+        Ok(Some(Weakness::Kind(at))) => return Err(Error::Kind(at.display().to_string())),
+        Ok(None) => {}
+    }
+    // The link was followed by `weakness`, and every step of it is root's.
+    let real = path.canonicalize().map_err(|e| Error::Unreadable(shown(), e))?;
+    let text = files::read_small(&real, LONGEST).map_err(|e| match e.kind() {
+        io::ErrorKind::InvalidData => Error::Kind(shown()),
+        _ => Error::Unreadable(shown(), e),
+    })?;
+    parse(&text, path)
+}
+
+/// Parses the text of a configuration; `path` is for the messages.
+///
+/// # Errors
+/// [`Error::Syntax`].
+pub fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
+    let file: File = toml::from_str(text).map_err(|e| {
+        let at = e.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Error::Syntax {
+            path: path.display().to_string(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            fault: Visible::line(e.message().as_bytes()),
+        }
+    })?;
+    Ok(Settings {
+        users: file.attach.users,
+        shell: file.attach.shell,
+        time_limit: file.authentication.time_limit,
+        tries: file.authentication.tries,
+        tmux: file.tmux.path,
+        record: if file.audit.required { Record::Required } else { Record::Wanted },
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    attach: Attach,
+    authentication: Authentication,
+    tmux: Tmux,
+    audit: Audit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Attach {
+    users: Option<Vec<Entry>>,
+    #[serde(deserialize_with = "absolute")]
+    shell: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Authentication {
+    #[serde(deserialize_with = "time_limit")]
+    time_limit: Duration,
+    #[serde(deserialize_with = "tries")]
+    tries: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tmux {
+    #[serde(deserialize_with = "absolute")]
+    path: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Audit {
+    required: bool,
+}
+
+impl Default for Attach {
+    fn default() -> Self {
+        Self { users: None, shell: "/bin/sh".into() }
+    }
+}
+
+impl Default for Authentication {
+    fn default() -> Self {
+        Self { time_limit: Duration::from_secs(60), tries: 3 }
+    }
+}
+
+impl Default for Tmux {
+    fn default() -> Self {
+        Self { path: "/usr/bin/tmux".into() }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { required: true }
+    }
+}
+
+fn absolute<'de, D: Deserializer<'de>>(source: D) -> Result<PathBuf, D::Error> {
+    let raw = String::deserialize(source)?;
+    let plain = raw.starts_with('/') && raw.len() < 4096 && !raw.chars().any(char::is_control);
+    if plain && !raw.split('/').any(|step| step == "..") {
+        Ok(raw.into())
+    } else {
+        Err(D::Error::custom("not an absolute path without \"..\""))
+    }
+}
+
+fn time_limit<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    let raw = String::deserialize(source)?;
+    let limit = humantime::parse_duration(&raw).map_err(|e| D::Error::custom(format!("not a duration ({e})")))?;
+    let allowed = Duration::from_secs(1)..=Duration::from_secs(3600);
+    if allowed.contains(&limit) { Ok(limit) } else { Err(D::Error::custom("not between \"1s\" and \"1h\"")) }
+}
+
+fn tries<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
+    let raw = u32::deserialize(source)?;
+    if (1..=10).contains(&raw) { Ok(raw) } else { Err(D::Error::custom("not between 1 and 10")) }
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let raw = String::deserialize(source)?;
+        let parsed: Result<Self, Invalid> = match (raw.strip_prefix('@'), raw.strip_prefix("uid:")) {
+            (Some(group), _) => Name::parse(group.as_bytes()).map(Self::Group),
+            (None, Some(uid)) => Uid::parse(uid).map(Self::Uid),
+            (None, None) => Name::parse(raw.as_bytes()).map(Self::User),
+        };
+        parsed.map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        parse(text, Path::new("c")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn nothing_written_is_the_default() {
+        let settings = read("").expect("an empty file");
+        assert_eq!(settings.users, None);
+        assert_eq!(settings.time_limit, Duration::from_secs(60));
+        assert_eq!((settings.tries, settings.record), (3, Record::Required));
+        assert_eq!(read("[attach]\n[audit]\n"), Ok(settings));
+    }
+
+    #[test]
+    fn every_entry_kind_is_told_apart() {
+        let settings = read("[attach]\nusers = [\"alice\", \"@ops\", \"uid:7\"]").expect("valid");
+        let shown: Vec<String> = settings.users.unwrap_or_default().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["alice", "@ops", "uid:7"]);
+    }
+
+    #[test]
+    fn each_fault_is_named_with_line_and_column() {
+        for (text, start, part) in [
+            ("[attach]\nuser = []", "c:2:1: ", "unknown field"),
+            ("[share]\n", "c:1:2: ", "unknown field"),
+            ("[attach]\nusers = [\"@\"]", "c:2:", "not a valid"),
+            ("[attach]\nusers = [\"uid:-1\"]", "c:2:", "not a uid"),
+            ("[attach]\nusers = \"alice\"", "c:2:9: ", "expected a sequence"),
+            ("[authentication]\ntries = 0", "c:2:9: ", "between 1 and 10"),
+            ("[authentication]\ntries = -1", "c:2:9: ", "invalid value"),
+            ("[authentication]\ntime_limit = \"0s\"", "c:2:14: ", "between"),
+            ("[authentication]\ntime_limit = \"9999999999999999999d\"", "c:2:14: ", "not a duration"),
+            ("[tmux]\npath = \"tmux\"", "c:2:8: ", "absolute"),
+            ("[tmux]\npath = \"/a/../b\"", "c:2:8: ", "absolute"),
+            ("[audit]\nrequired = 1", "c:2:12: ", "boolean"),
+            ("[audit]\nrequired = true\nrequired = false", "c:3:1: ", "duplicate key"),
+            ("attach = 1\n\u{202e}", "c:2:", ""),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.starts_with(start) && error.contains(part), "{text:?} gave {error:?}");
+            assert!(!error.contains('\n'), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_nesting_is_an_error_and_no_crash() {
+        assert!(read(&"[".repeat(100_000)).is_err());
+        assert!(read(&format!("a = {}", "[".repeat(100_000))).is_err());
+        assert!(read(&format!("a{} = 1", ".a".repeat(100_000))).is_err());
+    }
+
+    #[test]
+    fn the_default_file_is_all_comments_and_uncommented_gives_the_defaults() {
+        assert_eq!(read(&default_file()), read(""));
+        let keys = default_file();
+        let keys = keys.lines().map(|l| l.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(l));
+        let uncommented = keys.collect::<Vec<_>>().join("\n");
+        let settings = read(&uncommented).expect("every key uncommented");
+        assert_eq!(Settings { users: None, ..settings }, read("").expect("defaults"));
+    }
+
+    #[test]
+    fn every_key_of_the_table_is_one_that_the_parser_knows_and_the_other_way_round() {
+        for key in KEYS {
+            let text = format!("[{}]\n{} = {}", key.table, key.name, key.example);
+            assert!(read(&text).is_ok(), "{text}: {:?}", read(&text));
+        }
+        for table in ["attach", "authentication", "tmux", "audit"] {
+            let error = read(&format!("[{table}]\nnosuchkey = 1")).expect_err("unknown");
+            for known in error.split('`').skip(1).step_by(2).filter(|k| *k != "nosuchkey") {
+                assert!(KEYS.iter().any(|k| k.table == table && k.name == known), "{table}.{known} is not in KEYS");
+            }
+        }
+    }
+}

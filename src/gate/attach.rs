@@ -1,0 +1,229 @@
+//! attach: the own session, behind PAM. Steps 5 to 11 of the order, from top to bottom.
+//!
+//! MUST: judged before PAM and again after it; recorded before the session is opened; root wholly before credentials.
+//! Never: a tmux client as root.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use super::asking::AtTerminal;
+use super::caller::{self, Caller};
+use super::environment;
+use super::error::{Error, Status};
+use super::{Visit, refuse};
+use crate::audit::{self, Event, SessionLabel};
+use crate::config::{self, Record, Settings};
+use crate::ident::SessionName;
+use crate::pam::{self, Items, Started};
+use crate::policy::{self, AttachRule, Decision};
+use crate::session::{self, Ending, NoVerdict, Upward};
+use crate::sys::clock;
+use crate::sys::files;
+use crate::sys::ids::{self, Identity};
+use crate::sys::tty::Tty;
+use crate::terminal;
+use crate::tmux::{self, Runtime, Socket, Target};
+
+/// What was found right before anybody is asked for a password.
+struct Ready<'a> {
+    visit: &'a Visit,
+    settings: Settings,
+    gate_group: u32,
+    runtime: Runtime,
+    tty: Rc<Tty>,
+    tty_name: String,
+    session: Option<SessionName>,
+}
+
+/// Attaches the caller to his own session and waits until he leaves it.
+///
+/// # Errors
+/// Whatever came before PAM, and what the front found; the monitor reports its own.
+pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
+    let ready = prepare(visit, session)?;
+    let limit = ready.settings.time_limit;
+    let ending = session::guard(&ready.tty, limit, |link| monitor(&ready, &Rc::new(link)));
+    match ending.map_err(Error::Background)? {
+        Ending::Over(status) => Ok(status),
+        Ending::NoVerdict(NoVerdict::TimedOut) => Err(Error::TimedOut(limit)),
+        Ending::NoVerdict(NoVerdict::Died) => Err(Error::NoVerdict),
+        Ending::NoVerdict(NoVerdict::Interrupted) => Err(Error::Interrupted),
+        Ending::NoVerdict(NoVerdict::HungUp) => Err(Error::HungUp),
+        Ending::NoVerdict(NoVerdict::Cut) => Err(Error::MonitorDied),
+    }
+}
+
+fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Error> {
+    let settings = config::load(Path::new(config::PATH))?;
+    admit(&settings, &visit.caller)?;
+    let tty = Rc::new(Tty::controlling().map_err(|_| Error::NoTerminal)?);
+    if !tty.is_on_standard_streams() {
+        return Err(Error::NoTerminal);
+    }
+    let socket = tmux::socket(visit.caller.uid);
+    if visit.environment.is_inside(&socket) {
+        return Err(Error::Inside(socket));
+    }
+    let gate_group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
+    let runtime = Runtime::check(gate_group)?;
+    tmux::usable(&settings.tmux)?;
+    pam::service::find(pam::SERVICE)?;
+    ids::shed_groups()?;
+    let tty_name = tty.name().unwrap_or_else(|| "/dev/tty".to_owned());
+    Ok(Ready { visit, settings, gate_group, runtime, tty, tty_name, session })
+}
+
+/// The policy's word on the caller as the users database knows him now.
+pub(super) fn admit(settings: &Settings, caller: &Caller) -> Result<Decision, Error> {
+    let rule = match &settings.users {
+        None => AttachRule::Everybody,
+        Some(entries) => AttachRule::Only(entries.iter().map(caller::resolve).collect::<Result<_, _>>()?),
+    };
+    match policy::may_attach(&rule, &caller.person()) {
+        Decision::Refused => Err(Error::NotAllowed(caller.name.clone())),
+        allowed @ (Decision::AllowedToAll | Decision::AllowedBy(_)) => Ok(allowed),
+    }
+}
+
+/// The monitor's life: it tells the person and the record what went wrong, and the front only that it is over.
+fn monitor(ready: &Ready<'_>, link: &Rc<Upward>) -> u8 {
+    let status = judge_and_live(ready, link).unwrap_or_else(|error| {
+        terminal::print(&mut std::io::stderr(), &format!("tmux-gate: {error}\n"));
+        refuse(&ready.visit.ids, Some(&ready.visit.caller), &error);
+        error.status()
+    });
+    link.over(status);
+    Status::DONE
+}
+
+fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
+    let caller = &ready.visit.caller;
+    let of_pam = |error| Error::Pam(caller.name.clone(), error);
+    let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link));
+    let items = Items { user: &caller.name, tty: &ready.tty_name };
+    let started = Started::new(&items, Box::new(conversation)).map_err(of_pam)?;
+    let vouched = started.vouch(ready.settings.tries).map_err(of_pam)?;
+
+    ids::become_root()?;
+    link.vouched();
+    judge_again(ready)?;
+    let target = target(ready)?;
+    let label = label(&target);
+    ready.record(&Event::Authenticated)?;
+    ready.record(&Event::Attached { session: &label })?;
+
+    ids::init_groups(&caller.name, caller.gid)?;
+    let opened = vouched.open().map_err(of_pam)?;
+    let started = clock::since_boot();
+    let lived = live(ready, link, &target, &opened);
+    link.left();
+    opened.close();
+    let status = lived?;
+    let seconds = clock::since_boot().saturating_sub(started).as_secs();
+    let _ = ready.record(&Event::Detached { session: &label, seconds, status });
+    Ok(status)
+}
+
+/// Before PAM had judged, the caller could stop this process for as long as he liked: nothing from then counts.
+fn judge_again(ready: &Ready<'_>) -> Result<(), Error> {
+    let settings = config::load(Path::new(config::PATH))?;
+    let now = caller::look_up(ready.visit.caller.uid)?;
+    if now != ready.visit.caller {
+        return Err(Error::Changed(ready.visit.caller.name.clone()));
+    }
+    admit(&settings, &now).map(drop)
+}
+
+/// The session that was named, else the last used one, else `main`.
+fn target(ready: &Ready<'_>) -> Result<Target, Error> {
+    let caller = &ready.visit.caller;
+    let home = ready.runtime.make_home(caller.uid, caller.gid)?;
+    let socket = home.socket()?;
+    match (&ready.session, socket) {
+        (Some(name), _) => Ok(Target::Named(name.clone())),
+        (None, Socket::Absent) => Ok(Target::Named(SessionName::main())),
+        (None, Socket::Present) => {
+            let question = tmux::list_sessions(&tmux::socket(caller.uid), tmux::LAST_USED);
+            let answer = tmux::as_owner(&ready.settings.tmux, &caller.asking(ready.gate_group), &question)?;
+            Ok(tmux::last_used(&answer).map_or(Target::Named(SessionName::main()), Target::Existing))
+        }
+    }
+}
+
+fn label(target: &Target) -> SessionLabel {
+    match target {
+        Target::Named(name) => SessionLabel::Name(name.clone()),
+        Target::Existing(id) => SessionLabel::Id(*id),
+    }
+}
+
+fn live(ready: &Ready<'_>, link: &Upward, target: &Target, opened: &pam::Opened) -> Result<u8, Error> {
+    let caller = &ready.visit.caller;
+    let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
+    // What initgroups gave and pam_group added, and the group of the sockets.
+    let mut groups = ids::groups()?;
+    groups.retain(|gid| *gid != ready.gate_group);
+    groups.push(ready.gate_group);
+    let command = session::Command {
+        path: ready.settings.tmux.to_string_lossy().into_owned(),
+        arguments: tmux::attach(&tmux::socket(caller.uid), target),
+        environment: environment_of(ready, opened),
+        directory: caller.home.clone(),
+        identity: Identity { uid: caller.uid, gid: caller.gid, effective_gid: caller.gid, groups },
+        inheritance,
+    };
+    session::live(link, &ready.tty, &command).map_err(Error::Session)
+}
+
+/// From the users database and the configuration, then PAM's, then what was kept of the caller's.
+fn environment_of(ready: &Ready<'_>, opened: &pam::Opened) -> Vec<String> {
+    let caller = &ready.visit.caller;
+    let shell = match caller.shell.as_str() {
+        "" => "/bin/sh".into(),
+        shell if files::is_this_program(Path::new(shell)) => ready.settings.shell.to_string_lossy(),
+        shell => shell.into(),
+    };
+    let path = if caller.uid == crate::ident::Uid::ROOT {
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    } else {
+        "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+    };
+    let name = &caller.name;
+    let mut variables = vec![
+        format!("HOME={}", caller.home),
+        format!("SHELL={shell}"),
+        format!("USER={name}"),
+        format!("LOGNAME={name}"),
+        format!("PATH={path}"),
+    ];
+    variables.extend(opened.environment().into_iter().filter(|(name, _)| environment::is_from_pam(name)).filter_map(
+        |(name, value)| Some(format!("{}={}", String::from_utf8(name).ok()?, String::from_utf8(value).ok()?)),
+    ));
+    let given = |variables: &[String], one: &str| {
+        let name = one.split_once('=').map(|(name, _)| name);
+        variables.iter().any(|v| v.split_once('=').map(|(name, _)| name) == name)
+    };
+    for kept in ready.visit.environment.for_tmux() {
+        if !given(&variables, &kept) {
+            variables.push(kept);
+        }
+    }
+    variables
+}
+
+impl Ready<'_> {
+    fn record(&self, event: &Event<'_>) -> Result<(), Error> {
+        match (audit::record(&self.visit.subject(), event), self.settings.record) {
+            (Ok(()), _) | (Err(_), Record::Wanted) => Ok(()),
+            (Err(error), Record::Required) => Err(error.into()),
+        }
+    }
+}
+
+impl Caller {
+    /// Who asks this person's own server: himself, with the group of the sockets as effective gid, so that no process of
+    /// his outside can trace the asking client and take the group from it.
+    pub(super) fn asking(&self, gate_group: u32) -> Identity {
+        Identity { uid: self.uid, gid: self.gid, effective_gid: gate_group, groups: self.gids.clone() }
+    }
+}

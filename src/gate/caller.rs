@@ -1,0 +1,120 @@
+//! Who called? The real uid, found in the users database; an outage is not a stranger, and neither gets in.
+//! Never: names from the environment, groups of the caller's process.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+
+use nix::unistd;
+use users::os::unix::UserExt;
+
+use crate::config::Entry;
+use crate::ident::{Name, Uid, Visible};
+use crate::policy::{Person, Who};
+
+/// A caller whom the users database knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The name, which leads back to the same uid.
+    pub name: Name,
+    /// The real uid.
+    pub uid: Uid,
+    /// The primary group.
+    pub gid: u32,
+    /// The home directory, as it is written.
+    pub home: String,
+    /// The login shell, as it is written.
+    pub shell: String,
+    /// All groups of the users database, the primary one included.
+    pub gids: Vec<u32>,
+}
+
+/// Why nobody can say who called.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// No entry.
+    #[error("uid {0}: not in the users database; ask your administrator for an account")]
+    Stranger(Uid),
+    /// An entry that no program should be given.
+    #[error(
+        "uid {0}: name, home or shell in the users database cannot be used ({1}); ask your administrator to mend them"
+    )]
+    Unusable(Uid, String),
+    /// Two databases disagree (CVE-2019-14287's relatives: a name decided, another uid was meant).
+    #[error("uid {0}: its name \"{1}\" belongs to another uid as well; ask your administrator to make it unique")]
+    Ambiguous(Uid, Name),
+    /// The users database does not answer.
+    #[error("the users database does not answer ({0}); try again later")]
+    Outage(String),
+}
+
+/// Looks the caller up: name, home, shell, groups.
+///
+/// # Errors
+/// [`Fault`]: status 77, or 75 for an outage.
+pub fn look_up(uid: Uid) -> Result<Caller, Fault> {
+    let Some(found) = users::get_user_by_uid(uid.raw()) else {
+        // The package cannot tell the two apart; getpwuid_r(3) through nix can.
+        return Err(match unistd::User::from_uid(unistd::Uid::from_raw(uid.raw())) {
+            Ok(None) => Fault::Stranger(uid),
+            Ok(Some(_)) => Fault::Outage("it changes its mind".to_owned()),
+            Err(errno) => Fault::Outage(errno.desc().to_owned()),
+        });
+    };
+    let name = Name::parse(found.name().as_bytes()).map_err(|e| Fault::Unusable(uid, e.to_string()))?;
+    let text = |raw: &std::ffi::OsStr| {
+        let plain = raw.to_str().filter(|t| !t.chars().any(char::is_control));
+        plain.map(str::to_owned).ok_or_else(|| Fault::Unusable(uid, Visible::line(raw.as_bytes()).to_string()))
+    };
+    match users::get_user_by_name(name.as_str()).map(|back| back.uid()) {
+        Some(back) if back == uid.raw() => {}
+        Some(_) => return Err(Fault::Ambiguous(uid, name)),
+        None => return Err(Fault::Outage("a name without its entry".to_owned())),
+    }
+    let gid = found.primary_group_id();
+    Ok(Caller {
+        uid,
+        gid,
+        home: text(found.home_dir().as_os_str())?,
+        shell: text(found.shell().as_os_str())?,
+        gids: groups(&name, gid)?,
+        name,
+    })
+}
+
+fn groups(name: &Name, gid: u32) -> Result<Vec<u32>, Fault> {
+    let outage = |text: &str| Fault::Outage(format!("groups: {text}"));
+    let name = CString::new(name.as_str()).map_err(|_| outage("NUL"))?;
+    let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(gid)).map_err(|e| outage(e.desc()))?;
+    Ok(groups.into_iter().map(unistd::Gid::as_raw).collect())
+}
+
+impl Caller {
+    /// What the policy sees.
+    pub fn person(&self) -> Person {
+        Person { uid: self.uid, gids: self.gids.clone() }
+    }
+}
+
+/// The ids behind an entry of the configuration: decided by uid and gid, never by walking a group's members.
+///
+/// # Errors
+/// [`Fault::Outage`]: a rule that cannot be read lets nobody in.
+pub fn resolve(entry: &Entry) -> Result<Who, Fault> {
+    let outage = |errno: nix::errno::Errno| Fault::Outage(errno.desc().to_owned());
+    match entry {
+        Entry::Uid(uid) => Ok(Who::User(*uid)),
+        Entry::User(name) => {
+            let user = unistd::User::from_name(name.as_str()).map_err(outage)?;
+            Ok(user.and_then(|u| Uid::new(u.uid.as_raw())).map_or(Who::Nobody, Who::User))
+        }
+        Entry::Group(name) => Ok(group(name.as_str())?.map_or(Who::Nobody, |g| Who::Group(g.gid.as_raw()))),
+    }
+}
+
+/// A group's entry, with the members that are written in it.
+///
+/// # Errors
+/// [`Fault::Outage`].
+pub fn group(name: &str) -> Result<Option<unistd::Group>, Fault> {
+    unistd::Group::from_name(name).map_err(|errno| Fault::Outage(errno.desc().to_owned()))
+}

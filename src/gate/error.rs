@@ -1,0 +1,160 @@
+//! Every way out has one number, and two texts: the caller's says object, fault and cure; the record's says all.
+
+use std::io;
+use std::time::Duration;
+
+use crate::audit;
+use crate::cli;
+use crate::config;
+use crate::ident::Name;
+use crate::pam;
+use crate::sys::ids::Broken;
+use crate::tmux;
+
+use super::caller::Fault;
+
+/// The exit statuses (the last ones are sysexits(3)'s).
+pub struct Status;
+
+impl Status {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Failed.
+    pub const FAILED: u8 = 1;
+    /// The arguments are not of the grammar.
+    pub const USAGE: u8 = 2;
+    /// tmux or the session is not there.
+    pub const UNAVAILABLE: u8 = 69;
+    /// Not now; later, perhaps.
+    pub const NOT_YET: u8 = 75;
+    /// Refused.
+    pub const REFUSED: u8 = 77;
+    /// The installation or the configuration is wrong.
+    pub const CONFIGURATION: u8 = 78;
+}
+
+/// Why the gate did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Step 1 failed.
+    #[error("the process cannot be put in order: {0}; try again, or ask your administrator")]
+    Entry(io::Error),
+    /// Real uid 4294967295.
+    #[error("uid 4294967295: nobody's; log in as somebody")]
+    Nobody,
+    /// Step 2 failed.
+    #[error(transparent)]
+    Caller(#[from] Fault),
+    /// Step 3 failed.
+    #[error(transparent)]
+    Arguments(#[from] cli::Error),
+    /// A change of identity did not hold.
+    #[error("privileges cannot be set: {0}; ask your administrator")]
+    Privilege(#[from] Broken),
+    /// The kernel did not honour the setuid bit.
+    #[error(
+        "not setuid root, or on a nosuid mount, or under no_new_privs or a debugger; install it with mode 4755, or run it plainly"
+    )]
+    NotSetuid,
+    /// Uid 0 here is not root.
+    #[error("/: not root's, this is a user namespace; run tmux-gate outside of it")]
+    Namespace,
+    /// Step 5 failed.
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    /// Step 6 or 8: no rule lets the person pass.
+    #[error("{0}: not among [attach] users of /etc/tmux-gate/config.toml; ask your administrator (tmux-gate explain)")]
+    NotAllowed(Name),
+    /// No terminal, or another one on standard input or output.
+    #[error("no terminal on standard input and output; run it on one, by ssh with: ssh -t HOST")]
+    NoTerminal,
+    /// Already inside.
+    #[error("{0}: this terminal is a pane of that socket already; use tmux switch-client, or detach first")]
+    Inside(String),
+    /// The terminal is another process group's.
+    #[error("the terminal: {0}; run tmux-gate in the foreground")]
+    Background(io::Error),
+    /// The group of the sockets is not there.
+    #[error("group tmux-gate: missing; run: systemd-sysusers tmux-gate.conf, or groupadd --system tmux-gate")]
+    NoGroup,
+    /// The service file.
+    #[error(transparent)]
+    Service(#[from] pam::service::Fault),
+    /// PAM's verdict.
+    #[error("{0}: {1}")]
+    Pam(Name, pam::Error),
+    /// The users database says something else than before PAM.
+    #[error("{0}: the account changed while it was authenticated; run tmux-gate again")]
+    Changed(Name),
+    /// The monitor took too long.
+    #[error("authentication: no verdict within {}; run tmux-gate again", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    /// The monitor died.
+    #[error(
+        "authentication: ended without a verdict; run tmux-gate again, or ask your administrator to look into the log"
+    )]
+    NoVerdict,
+    /// What ran was cut because the monitor died.
+    #[error("the session's monitor died, the client was ended; run tmux-gate again, the session is still there")]
+    MonitorDied,
+    /// Ctrl-C outside a prompt, or a signal.
+    #[error("authentication: interrupted; run tmux-gate again")]
+    Interrupted,
+    /// The terminal went away.
+    #[error("authentication: the terminal hung up; run tmux-gate on another")]
+    HungUp,
+    /// No record, no entry.
+    #[error(transparent)]
+    Record(#[from] audit::Error),
+    /// tmux cannot be run.
+    #[error(transparent)]
+    Tmux(#[from] tmux::Unusable),
+    /// A directory or the socket is not as it must be.
+    #[error(transparent)]
+    Custody(#[from] tmux::CustodyError),
+    /// An owner's server does not answer.
+    #[error(transparent)]
+    Ask(#[from] tmux::AskError),
+    /// fork(2) and the like.
+    #[error("the session cannot be started: {0}; try again, or ask your administrator")]
+    Session(io::Error),
+}
+
+impl Error {
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Entry(_) | Self::Privilege(_) | Self::NoTerminal | Self::Inside(_) | Self::Background(_) => {
+                Status::FAILED
+            }
+            Self::Record(_) | Self::Session(_) | Self::MonitorDied => Status::FAILED,
+            Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
+            Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) => Status::UNAVAILABLE,
+            Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
+            Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
+            Self::Arguments(cli::Error::Foreign(_)) | Self::Nobody | Self::NotAllowed(_) => Status::REFUSED,
+            Self::TimedOut(_) | Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
+            Self::Changed(_) | Self::Pam(..) => Status::REFUSED,
+            Self::NotSetuid | Self::Namespace | Self::Configuration(_) | Self::NoGroup => Status::CONFIGURATION,
+            Self::Service(_) | Self::Custody(_) | Self::Tmux(tmux::Unusable::Weak(_)) => Status::CONFIGURATION,
+        }
+    }
+
+    /// Is it written down? Slips of the keyboard are not.
+    pub fn is_recorded(&self) -> bool {
+        self.status() != Status::USAGE
+    }
+
+    /// The record's text: what the caller reads, for it names nobody else.
+    pub fn for_the_record(&self) -> String {
+        self.to_string()
+    }
+
+    /// PAM's code, where PAM decided.
+    pub fn pam_code(&self) -> Option<&str> {
+        match self {
+            Self::Pam(_, error) => error.code(),
+            _ => None,
+        }
+    }
+}

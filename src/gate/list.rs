@@ -1,0 +1,78 @@
+//! list: the own sessions, without a password. One tmux command is run as their owner; then root is gone.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::error::{Error, Status};
+use super::{Visit, caller};
+use crate::cli::Output;
+use crate::config;
+use crate::ident::Visible;
+use crate::sys::ids;
+use crate::terminal;
+use crate::tmux::{self, CustodyError, Runtime, Socket};
+
+/// The name last: it is the user's text.
+const FORMAT: &str = "#{session_windows} #{session_attached} #{session_created} #{session_activity} #{session_name}";
+
+/// One line of tmux's answer.
+struct Session {
+    windows: u64,
+    clients: u64,
+    created: u64,
+    used: u64,
+    name: String,
+}
+
+/// Prints the caller's sessions.
+///
+/// # Errors
+/// Status 69 for a server that does not answer, 78 for directories that are wrong.
+pub fn run(visit: &Visit, output: Output) -> Result<u8, Error> {
+    let answer = ask(visit);
+    ids::become_caller(visit.ids.uid, visit.ids.gid, visit.ids.gid)?;
+    let sessions: Vec<Session> = String::from_utf8_lossy(&answer?).lines().filter_map(parse).collect();
+    let text = match output {
+        Output::Json => json!({ "sessions": sessions.iter().map(as_json).collect::<Vec<_>>() }).to_string() + "\n",
+        Output::Text if sessions.is_empty() => "no sessions; start one with: tmux-gate\n".to_owned(),
+        Output::Text => sessions.iter().fold(String::new(), |table, s| {
+            let (windows, clients) = (plural(s.windows, "window"), plural(s.clients, "client"));
+            table + &format!("{}: {windows}, {clients}\n", Visible::line(s.name.as_bytes()))
+        }),
+    };
+    terminal::print(&mut std::io::stdout(), &text);
+    Ok(Status::DONE)
+}
+
+fn ask(visit: &Visit) -> Result<Vec<u8>, Error> {
+    let settings = config::load(Path::new(config::PATH))?;
+    let group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
+    let uid = visit.caller.uid;
+    match Runtime::check(group)?.home(uid).and_then(|home| home.socket()) {
+        Ok(Socket::Present) => {}
+        Ok(Socket::Absent) => return Ok(Vec::new()),
+        Err(CustodyError::Missing(path)) if path.ends_with(&format!("/{uid}")) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    tmux::usable(&settings.tmux)?;
+    let question = tmux::list_sessions(&tmux::socket(uid), FORMAT);
+    Ok(tmux::as_owner(&settings.tmux, &visit.caller.asking(group), &question)?)
+}
+
+fn parse(line: &str) -> Option<Session> {
+    let mut fields = line.splitn(5, ' ');
+    let mut number = || fields.next()?.parse().ok();
+    let (windows, clients, created, used) = (number()?, number()?, number()?, number()?);
+    Some(Session { windows, clients, created, used, name: fields.next()?.to_owned() })
+}
+
+fn as_json(s: &Session) -> serde_json::Value {
+    json!({ "session": s.name, "windows": s.windows, "clients": s.clients, "created": s.created, "last_used": s.used })
+}
+
+fn plural(count: u64, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,121 @@
+//! The verbs, and the way to them: steps 1 to 4 of the order, in `visit`.
+//! Never: a verb with more privilege than the table gives it.
+
+mod asking;
+mod attach;
+mod caller;
+mod check;
+mod environment;
+mod error;
+mod explain;
+mod list;
+
+use std::process::ExitCode;
+
+use crate::audit::{self, Event, Subject};
+use crate::cli::{self, Asked, Command};
+use crate::sys::entry::{self, Inheritance};
+use crate::sys::{files, ids, tty};
+use crate::terminal;
+
+use caller::Caller;
+use environment::Environment;
+use error::{Error, Status};
+
+/// What a verb needs to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// The caller and nothing more: root is gone before the verb runs.
+    Caller,
+    /// Root, to run one tmux command as the caller with the group of the sockets; gone then.
+    Owner,
+    /// Root: PAM, the session, the person's program.
+    Root,
+}
+
+/// Which privilege each verb needs.
+fn needs(command: &Command) -> Needs {
+    match command {
+        Command::Attach(_) => Needs::Root,
+        Command::List(_) => Needs::Owner,
+        Command::Check(_) | Command::Explain(_) => Needs::Caller,
+    }
+}
+
+/// Everything that is known of the call when a verb starts.
+struct Visit {
+    environment: Environment,
+    inheritance: Inheritance,
+    ids: ids::Caller,
+    caller: Caller,
+}
+
+impl Visit {
+    fn subject(&self) -> Subject {
+        subject(&self.ids, Some(&self.caller))
+    }
+}
+
+/// The program. Its exit status is one of [`Status`], or tmux's own after an attach.
+#[must_use]
+pub fn main() -> ExitCode {
+    let environment = Environment::take();
+    match visit(environment) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            terminal::print(&mut std::io::stderr(), &format!("tmux-gate: {error}\n"));
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+fn visit(environment: Environment) -> Result<u8, Error> {
+    let inheritance = entry::cleanse().map_err(Error::Entry)?;
+    let ids = ids::caller().ok_or(Error::Nobody)?;
+    let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&ids, None, e))?;
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = match cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments) {
+        Ok(Asked::Run(command)) => command,
+        Ok(Asked::Show(text)) => {
+            terminal::print(&mut std::io::stdout(), &text);
+            return Ok(Status::DONE);
+        }
+        Err(error) => {
+            refuse(&ids, Some(&caller), &error);
+            return Err(error);
+        }
+    };
+    let needs = needs(&command);
+    if needs == Needs::Caller {
+        ids::become_caller(ids.uid, ids.gid, ids.gid).map_err(Error::Privilege)?;
+    } else if !ids::is_effectively_root() {
+        return Err(Error::NotSetuid);
+    } else if !files::root_directory_is_roots() {
+        return Err(Error::Namespace);
+    }
+    let visit = Visit { environment, inheritance, ids, caller };
+    let done = run(&visit, command);
+    if needs == Needs::Root { done.inspect_err(|error| refuse(&visit.ids, Some(&visit.caller), error)) } else { done }
+}
+
+fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
+    match command {
+        Command::Attach(session) => attach::run(visit, session),
+        Command::List(output) => list::run(visit, output),
+        Command::Check(output) => check::run(visit, output),
+        Command::Explain(output) => explain::run(visit, output),
+    }
+}
+
+fn subject(ids: &ids::Caller, caller: Option<&Caller>) -> Subject {
+    let tty = tty::Tty::controlling().ok().and_then(|tty| tty.name());
+    Subject { user: caller.map(|c| c.name.clone()), uid: ids.uid, tty }
+}
+
+/// Writes down that somebody was refused. That this cannot be written changes nothing for him.
+fn refuse(ids: &ids::Caller, caller: Option<&Caller>, error: &Error) {
+    if error.is_recorded() {
+        let event = Event::Refused { reason: error.for_the_record(), pam: error.pam_code().map(str::to_owned) };
+        let _ = audit::record(&subject(ids, caller), &event);
+    }
+}

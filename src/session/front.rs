@@ -1,0 +1,293 @@
+//! Who guards the terminal? The shell's child: it knows no PAM, outlives whatever the monitor's modules do, gives the
+//! terminal back whatever died, and goes to sleep with the shell's job while the monitor watches on.
+//!
+//! MUST: an explicit message for a verdict; every wait for the monitor bounded, except while the person's program runs.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::termios::Termios;
+use nix::unistd;
+
+use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
+use crate::sys::ids;
+use crate::sys::process::{self, Process};
+use crate::sys::tty::Tty;
+
+/// How it came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The monitor said so; it has told the person and the record.
+    Over(u8),
+    /// The monitor said nothing and is gone; nobody was let in, or what ran was ended.
+    NoVerdict(NoVerdict),
+}
+
+/// Why the monitor said nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// It took longer than the limit and was killed.
+    TimedOut,
+    /// It died: a module crashed or called exit(3), or root killed it.
+    Died,
+    /// Ctrl-C or a signal while PAM was at work, outside any prompt.
+    Interrupted,
+    /// The terminal hung up.
+    HungUp,
+    /// It died while the person's program ran, which was ended.
+    Cut,
+}
+
+/// What the monitor is doing, as far as the front was told.
+enum Phase {
+    Judging(Instant),
+    Opening(Instant),
+    Running(Process),
+    Closing(Instant),
+}
+
+struct Front<'a> {
+    tty: &'a Tty,
+    link: Downward,
+    monitor: Process,
+    signals: SignalFd,
+    modes: Termios,
+    limit: Duration,
+    phase: Phase,
+    hung_up: bool,
+}
+
+/// Forks the monitor and guards it and the terminal until both are done. `limit` holds for the verdict, for the opening
+/// of the session after it, and for its closing, each.
+///
+/// # Errors
+/// Before the fork: the terminal is not this process group's, or a system call failed.
+pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> io::Result<Ending> {
+    wait_for_foreground(tty)?;
+    let modes = tty.modes()?;
+    SigSet::all().thread_block()?;
+    process::adopt_orphans(true)?;
+    let (link, upward) = link::pair()?;
+    let child = process::fork(|| {
+        process::close_inherited(&[link.as_fd()]);
+        process::show_role("tmux-gate:mon");
+        // What the terminal sends is not obeyed; the rest is as modules expect it.
+        let deaf = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGHUP];
+        let _ = deaf.into_iter().collect::<SigSet>().thread_set_mask();
+        monitor(upward)
+    })?;
+    process::show_role("tmux-gate:front");
+    let signals =
+        process::signals(&[Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP])?;
+    let phase = Phase::Judging(Instant::now() + limit);
+    let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false };
+    Ok(front.run())
+}
+
+/// A gate in the background stops until it is brought to the foreground, as every program that asks would.
+fn wait_for_foreground(tty: &Tty) -> io::Result<()> {
+    for _ in 0..16 {
+        if tty.foreground() == Some(unistd::getpgrp()) {
+            return Ok(());
+        }
+        let _ = nix::sys::signal::raise(Signal::SIGTTIN);
+    }
+    Err(io::Error::other("not in the foreground of its terminal"))
+}
+
+impl Front<'_> {
+    fn run(mut self) -> Ending {
+        let ending = loop {
+            if let Some(ending) = self.wait() {
+                break ending;
+            }
+        };
+        self.give_back(ending);
+        ending
+    }
+
+    /// One turn: what the monitor said comes before what became of it.
+    fn wait(&mut self) -> Option<Ending> {
+        let mut gone = self.poll();
+        loop {
+            match self.link.heard() {
+                Ok(Some(word)) => {
+                    if let Some(status) = self.obey(word) {
+                        self.monitor.signal(Signal::SIGKILL);
+                        process::reap(self.monitor.pid);
+                        return Some(Ending::Over(status));
+                    }
+                }
+                Ok(None) => break,
+                Err(Gone) => {
+                    gone = true;
+                    break;
+                }
+            }
+        }
+        if gone {
+            let cut = matches!(self.phase, Phase::Running(_) | Phase::Closing(_));
+            return Some(self.end(if cut { NoVerdict::Cut } else { NoVerdict::Died }));
+        }
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if let Some(ending) = self.signalled(signal.ssi_signo) {
+                return Some(ending);
+            }
+        }
+        if self.hung_up && matches!(self.phase, Phase::Judging(_)) {
+            return Some(self.end(NoVerdict::HungUp));
+        }
+        let late = self.deadline().is_some_and(|when| when <= Instant::now());
+        late.then(|| self.end(NoVerdict::TimedOut))
+    }
+
+    /// Waits for whatever happens next; is the monitor gone?
+    fn poll(&mut self) -> bool {
+        let limit = self.deadline().map_or(PollTimeout::NONE, |when| {
+            // Rounded up: poll(2) counts whole milliseconds.
+            let left = when.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let on = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = [
+            on(self.link.as_fd()),
+            on(self.monitor.as_fd()),
+            on(self.signals.as_fd()),
+            PollFd::new(self.tty.as_fd(), PollFlags::empty()),
+        ];
+        // A terminal that hung up says so for ever: it is asked until then.
+        let count = if self.hung_up { 3 } else { 4 };
+        if let Err(errno) = poll(fds.get_mut(..count).unwrap_or_default(), limit)
+            && errno != Errno::EINTR
+        {
+            return true;
+        }
+        let [_, monitor, _, tty] = fds.map(|fd| fd.any().unwrap_or(false));
+        if tty && !self.hung_up {
+            self.hung_up = true;
+            self.link.send(ToMonitor::End);
+        }
+        monitor
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Judging(when) | Phase::Opening(when) | Phase::Closing(when) => Some(when),
+            Phase::Running(_) => None,
+        }
+    }
+
+    /// The status, if that was the last word.
+    fn obey(&mut self, word: ToFront) -> Option<u8> {
+        match word {
+            ToFront::Vouched => {
+                // A front that the person could stop or kill would leave the monitor without a guard.
+                if ids::become_root().is_err() {
+                    self.monitor.signal(Signal::SIGKILL);
+                }
+                let _ = process::adopt_orphans(false);
+                self.phase = Phase::Opening(Instant::now() + self.limit);
+            }
+            ToFront::Running(program) => self.phase = Phase::Running(program),
+            ToFront::Stopped => self.suspend(),
+            ToFront::Left => self.phase = Phase::Closing(Instant::now() + self.limit),
+            ToFront::Over(status) => return Some(status),
+        }
+        None
+    }
+
+    fn signalled(&mut self, signal: u32) -> Option<Ending> {
+        if signal == Signal::SIGCHLD as u32 {
+            return None;
+        }
+        let fatal = signal == Signal::SIGTERM as u32 || signal == Signal::SIGHUP as u32;
+        match self.phase {
+            Phase::Judging(_) => Some(self.end(NoVerdict::Interrupted)),
+            Phase::Opening(_) | Phase::Running(_) | Phase::Closing(_) => {
+                if fatal {
+                    self.link.send(ToMonitor::End);
+                }
+                None
+            }
+        }
+    }
+
+    /// Ends the monitor, and whatever it started: orphans of modules while PAM judges, the program afterwards.
+    fn end(&mut self, why: NoVerdict) -> Ending {
+        self.monitor.signal(Signal::SIGKILL);
+        process::reap(self.monitor.pid);
+        match &self.phase {
+            Phase::Judging(_) => process::kill_children(),
+            Phase::Running(program) => program.signal(Signal::SIGKILL),
+            Phase::Opening(_) | Phase::Closing(_) => {}
+        }
+        Ending::NoVerdict(why)
+    }
+
+    /// The program stopped itself: the shell's turn, until it continues this job. Where no shell could (a forced command
+    /// of sshd's), the program goes on at once.
+    fn suspend(&mut self) {
+        let Phase::Running(program) = &self.phase else {
+            return;
+        };
+        let (program, during) = (program.pid, self.tty.modes());
+        self.take_terminal(&self.modes);
+        process::stop_self();
+        if self.wait_in_background().is_err() {
+            self.link.send(ToMonitor::End);
+            return;
+        }
+        if let Ok(modes) = self.tty.modes() {
+            self.modes = modes;
+        }
+        if let Ok(during) = during {
+            let _ = self.tty.set_modes(&during);
+        }
+        let _ = self.tty.set_foreground(program);
+        self.link.send(ToMonitor::Resume);
+    }
+
+    /// Continued by `bg`: stops again, without taking the terminal from whoever has it.
+    fn wait_in_background(&self) -> Result<(), ()> {
+        for _ in 0..1024 {
+            match self.tty.foreground() {
+                Some(group) if group == unistd::getpgrp() => return Ok(()),
+                Some(_) => process::stop_self(),
+                None => return Err(()),
+            }
+        }
+        Err(())
+    }
+
+    fn take_terminal(&self, modes: &Termios) {
+        let _ = self.tty.set_foreground(unistd::getpgrp());
+        let _ = self.tty.set_modes(modes);
+    }
+
+    /// The terminal as it was found. What a killed program left switched on is switched off.
+    fn give_back(&self, ending: Ending) {
+        if self.tty.foreground() != Some(unistd::getpgrp()) {
+            let _ = self.tty.set_foreground(unistd::getpgrp());
+        }
+        match ending {
+            Ending::Over(_) => {
+                let _ = self.tty.set_modes(&self.modes);
+            }
+            Ending::NoVerdict(_) => {
+                let _ = self.tty.set_modes_and_flush(&self.modes);
+                if matches!(self.phase, Phase::Running(_)) {
+                    let _ = unistd::write(self.tty, RESET);
+                }
+            }
+        }
+    }
+}
+
+/// Soft reset: mouse, focus, bracketed paste off; main screen; cursor shown; keypad, colours, margins normal.
+const RESET: &[u8] = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1005l\x1b[?1004l\x1b[?2004l\x1b[?1049l\
+    \x1b[?25h\x1b[?1l\x1b>\x1b[r\x1b[0m\x1b[!p\r\n";

@@ -1,0 +1,165 @@
+//! What do front and monitor say to each other? Two enums, one for each direction, over a socket that keeps messages
+//! whole. Never: text, a verdict by exit status (a PAM module may call exit(0)).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send, sendmsg,
+    socketpair,
+};
+use nix::unistd::Pid;
+
+use crate::sys::process::{self, Process};
+
+/// From the monitor.
+pub enum ToFront {
+    /// PAM judged: the monitor is root wholly, the person may not kill either of us from now on.
+    Vouched,
+    /// The person's program runs; the front may kill it too.
+    Running(Process),
+    /// It was stopped.
+    Stopped,
+    /// It ended; the session is being closed.
+    Left,
+    /// Everything is closed, or nobody was let in. The exit status.
+    Over(u8),
+}
+
+/// From the front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToMonitor {
+    /// Continue what was stopped.
+    Resume,
+    /// End it.
+    End,
+}
+
+/// The monitor will say nothing more.
+#[derive(Debug)]
+pub struct Gone;
+
+/// The monitor's end.
+pub struct Upward(OwnedFd);
+
+/// The front's end.
+pub struct Downward(OwnedFd);
+
+/// A connected pair.
+///
+/// # Errors
+/// socketpair(2).
+pub fn pair() -> io::Result<(Downward, Upward)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (front, monitor) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    Ok((Downward(front), Upward(monitor)))
+}
+
+impl Upward {
+    /// PAM judged.
+    pub fn vouched(&self) {
+        self.send(b"V");
+    }
+
+    /// The program was stopped.
+    pub fn stopped(&self) {
+        self.send(b"S");
+    }
+
+    /// The program ended.
+    pub fn left(&self) {
+        self.send(b"L");
+    }
+
+    /// The last word.
+    pub fn over(&self, status: u8) {
+        self.send(&[b'O', status]);
+    }
+
+    /// The program runs; hands its pidfd over.
+    pub fn running(&self, program: &Process) {
+        let [a, b, c, d] = program.pid.as_raw().to_be_bytes();
+        let fd = [program.as_fd().as_raw_fd()];
+        let message = [b'R', a, b, c, d];
+        let message = [io::IoSlice::new(&message)];
+        let rights = [ControlMessage::ScmRights(&fd)];
+        let _ = sendmsg::<()>(self.0.as_raw_fd(), &message, &rights, MsgFlags::MSG_NOSIGNAL, None);
+    }
+
+    /// A front that is gone hears nothing; the monitor sees that by itself.
+    fn send(&self, message: &[u8]) {
+        let _ = send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
+    }
+
+    /// The next word of the front's; `Some(End)` when the front is gone.
+    pub fn heard(&self) -> Option<ToMonitor> {
+        let mut message = [0; 1];
+        match recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
+            Ok(1) if message == *b"R" => Some(ToMonitor::Resume),
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            _ => Some(ToMonitor::End),
+        }
+    }
+}
+
+impl Downward {
+    /// Tells the monitor.
+    pub fn send(&self, word: ToMonitor) {
+        let message = match word {
+            ToMonitor::Resume => b"R",
+            ToMonitor::End => b"E",
+        };
+        let _ = send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
+    }
+
+    /// The next word of the monitor's, if there is one.
+    ///
+    /// # Errors
+    /// [`Gone`] when there will be no more, or when a message is none of ours: a module broke the monitor.
+    pub fn heard(&self) -> Result<Option<ToFront>, Gone> {
+        let mut message = [0; 5];
+        let mut space = cmsg_space!([i32; 1]);
+        let (length, rights) = {
+            let mut parts = [io::IoSliceMut::new(&mut message)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let got = match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+                Ok(got) => got,
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+                Err(_) => return Err(Gone),
+            };
+            (got.bytes, got.cmsgs().ok().into_iter().flatten().find_map(descriptor))
+        };
+        match (message.get(..length).unwrap_or_default(), rights) {
+            ([b'V'], None) => Ok(Some(ToFront::Vouched)),
+            ([b'S'], None) => Ok(Some(ToFront::Stopped)),
+            ([b'L'], None) => Ok(Some(ToFront::Left)),
+            ([b'O', status], None) => Ok(Some(ToFront::Over(*status))),
+            ([b'R', a, b, c, d], Some(fd)) => {
+                let pid = Pid::from_raw(i32::from_be_bytes([*a, *b, *c, *d]));
+                Ok(Some(ToFront::Running(Process::from_parts(pid, fd))))
+            }
+            _ => Err(Gone),
+        }
+    }
+}
+
+fn descriptor(control: ControlMessageOwned) -> Option<OwnedFd> {
+    match control {
+        ControlMessageOwned::ScmRights(fds) => fds.first().map(|fd| process::received(*fd)),
+        _ => None,
+    }
+}
+
+impl AsFd for Upward {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for Downward {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

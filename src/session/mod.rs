@@ -1,0 +1,14 @@
+//! How does it run and end? A front that guards the terminal, a monitor that owns the session, a child that becomes the
+//! person's program.
+//!
+//! Never: PAM or tmux. It is handed a command, a time limit and what the monitor does.
+
+mod child;
+mod front;
+mod link;
+mod monitor;
+
+pub use child::Command;
+pub use front::{Ending, NoVerdict, guard};
+pub use link::Upward;
+pub use monitor::live;

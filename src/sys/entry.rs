@@ -1,0 +1,161 @@
+//! What did the caller leave us, and how is it put right? Step 1 of the order, before anything else runs.
+//!
+//! Everything that execve(2) passes on is the caller's choice: environment, descriptors, umask, limits, signal mask and
+//! dispositions, timers, working directory. Never: a library call that reads the environment before it is empty.
+
+use std::ffi::OsString;
+use std::io;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+
+/// Takes what `keep` accepts out of the environment and leaves the environment empty.
+///
+/// Must be the first call of `main`, while the process has one thread.
+pub fn take_environment(keep: impl Fn(&str, &[u8]) -> bool) -> Vec<(String, OsString)> {
+    use std::os::unix::ffi::OsStrExt;
+    let kept = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value)))
+        .filter(|(name, value)| keep(name, value.as_bytes()))
+        .collect();
+    // SAFETY: nothing holds a pointer into the environment (the strings above are copies) and there is one thread.
+    unsafe { libc::clearenv() };
+    kept
+}
+
+/// The limits that are raised for root's work and given back to the caller's program.
+const LIMITS: [Resource; 8] = [
+    Resource::RLIMIT_CORE,
+    Resource::RLIMIT_CPU,
+    Resource::RLIMIT_DATA,
+    Resource::RLIMIT_FSIZE,
+    Resource::RLIMIT_NOFILE,
+    Resource::RLIMIT_NPROC,
+    Resource::RLIMIT_STACK,
+    Resource::RLIMIT_AS,
+];
+
+/// What root works under: nothing cut short half-way (CVE-2011-1089), no core, few descriptors.
+fn raised(resource: Resource) -> (rlim_t, rlim_t) {
+    match resource {
+        Resource::RLIMIT_CORE => (0, 0),
+        Resource::RLIMIT_NOFILE => (1024, 4096),
+        Resource::RLIMIT_STACK => (8 << 20, libc::RLIM_INFINITY),
+        _ => (libc::RLIM_INFINITY, libc::RLIM_INFINITY),
+    }
+}
+
+type Limits = [(rlim_t, rlim_t); LIMITS.len()];
+
+fn limits_now() -> io::Result<Limits> {
+    let mut limits = [(0, 0); LIMITS.len()];
+    for (slot, resource) in limits.iter_mut().zip(LIMITS) {
+        *slot = getrlimit(resource)?;
+    }
+    Ok(limits)
+}
+
+fn raise_limits() -> io::Result<()> {
+    for resource in LIMITS {
+        let (soft, hard) = raised(resource);
+        setrlimit(resource, soft, hard)?;
+    }
+    Ok(())
+}
+
+/// What a program started for the caller gets of his limits and umask.
+#[derive(Clone, Copy)]
+pub struct Inheritance {
+    limits: Limits,
+    umask: Mode,
+}
+
+impl Inheritance {
+    /// Looks at what PAM's session modules (pam_limits, pam_umask) changed in this process, keeps their word over the
+    /// caller's, and puts this process right again. Call once, right after the session was opened.
+    ///
+    /// # Errors
+    /// getrlimit(2), setrlimit(2).
+    pub fn after_session_modules(mut self) -> io::Result<Self> {
+        for ((given, now), resource) in self.limits.iter_mut().zip(limits_now()?).zip(LIMITS) {
+            if now != raised(resource) {
+                *given = now;
+            }
+        }
+        let now = umask(OURS);
+        if now != OURS {
+            self.umask = now;
+        }
+        raise_limits()?;
+        settle()?;
+        Ok(self)
+    }
+
+    /// Gives the limits and the umask to this process, which is about to become the caller's program.
+    ///
+    /// # Errors
+    /// setrlimit(2).
+    pub fn give(&self) -> io::Result<()> {
+        umask(self.umask);
+        for ((soft, hard), resource) in self.limits.into_iter().zip(LIMITS) {
+            setrlimit(resource, soft, hard)?;
+        }
+        Ok(())
+    }
+}
+
+const OURS: Mode = Mode::from_bits_truncate(0o077);
+
+/// Descriptors, umask, limits, signals, timers, working directory, core dumps. Descriptors 0 to 2 are open: Rust's
+/// start-up opened /dev/null for those that were not.
+///
+/// # Errors
+/// The system call that failed: nothing may go on after it.
+pub fn cleanse() -> io::Result<Inheritance> {
+    // SAFETY: plain system call on numbers; this process owns nothing above 2 yet.
+    if unsafe { libc::close_range(3, libc::c_uint::MAX, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let given = umask(OURS) | Mode::from_bits_truncate(0o022);
+    let inheritance = Inheritance { limits: limits_now()?, umask: given };
+    raise_limits()?;
+    disarm_timers();
+    default_signals();
+    settle()?;
+    Ok(inheritance)
+}
+
+/// What both entry and PAM modules can disturb.
+fn settle() -> io::Result<()> {
+    ignore(libc::SIGPIPE);
+    ignore(libc::SIGXFSZ);
+    prctl::set_dumpable(false)?;
+    std::env::set_current_dir("/")
+}
+
+/// Every signal to its default, none blocked. An ignored SIGCHLD would make PAM modules misread their helpers.
+pub fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no code of ours; SIGKILL and SIGSTOP are refused, which is what they are.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+fn ignore(signal: libc::c_int) {
+    // SAFETY: SIG_IGN installs no code of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// alarm(2) and setitimer(2) survive execve(2): a caller could have a root process killed at a moment of his choice.
+fn disarm_timers() {
+    for timer in [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF] {
+        // SAFETY: `off` is plain old data, zero disarms, and the old value is not asked for.
+        unsafe {
+            let off: libc::itimerval = std::mem::zeroed();
+            libc::setitimer(timer, &raw const off, std::ptr::null_mut());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! How do I ask the kernel? Thin safe wrappers over nix and libc; the one home of `unsafe`.
+//! Never: decisions, text for people.
+
+pub mod clock;
+pub mod entry;
+pub mod files;
+pub mod ids;
+pub mod process;
+pub mod tty;

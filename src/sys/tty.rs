@@ -1,0 +1,96 @@
+//! Which terminal is this, in what state, and whose turn is it? Never: what to say on it.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::sys::stat::fstat;
+use nix::sys::termios::{self, SetArg, Termios};
+use nix::unistd::{self, Pid};
+
+/// A process's controlling terminal.
+pub struct Tty {
+    fd: OwnedFd,
+}
+
+nix::ioctl_read_bad!(tiocgdev, libc::TIOCGDEV, libc::c_uint);
+
+impl Tty {
+    /// Opens `/dev/tty`.
+    ///
+    /// # Errors
+    /// open(2): `ENXIO` without a controlling terminal.
+    pub fn controlling() -> io::Result<Self> {
+        let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+        let file = fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty")?;
+        Ok(Self { fd: file.into() })
+    }
+
+    /// Is descriptor `other` this same terminal? Compares device numbers: names can be anything (CVE-2017-1000367).
+    pub fn is(&self, other: BorrowedFd<'_>) -> bool {
+        let mut device: libc::c_uint = 0;
+        // SAFETY: TIOCGDEV writes one unsigned int to the pointer, which is valid for the call.
+        let asked = unsafe { tiocgdev(self.fd.as_raw_fd(), &raw mut device) };
+        let (Ok(_), Ok(stat)) = (asked, fstat(other)) else {
+            return false;
+        };
+        unistd::isatty(other).unwrap_or(false) && stat.st_rdev == u64::from(device)
+    }
+
+    /// The terminal's path, `/dev/pts/3`, from whichever of descriptors 0 to 2 is this terminal: ttyname(3) checks that
+    /// the name leads back to it.
+    pub fn name(&self) -> Option<String> {
+        let standard: [&dyn AsFd; 3] = [&io::stdin(), &io::stdout(), &io::stderr()];
+        let own = standard.iter().map(|fd| fd.as_fd()).find(|fd| self.is(*fd))?;
+        unistd::ttyname(own).ok()?.to_str().map(str::to_owned)
+    }
+
+    /// Are standard input and output both this terminal?
+    pub fn is_on_standard_streams(&self) -> bool {
+        self.is(io::stdin().as_fd()) && self.is(io::stdout().as_fd())
+    }
+
+    /// The terminal's modes, to be given back.
+    ///
+    /// # Errors
+    /// tcgetattr(3).
+    pub fn modes(&self) -> io::Result<Termios> {
+        Ok(termios::tcgetattr(&self.fd)?)
+    }
+
+    /// Sets modes after what was written has left.
+    ///
+    /// # Errors
+    /// tcsetattr(3).
+    pub fn set_modes(&self, modes: &Termios) -> io::Result<()> {
+        Ok(termios::tcsetattr(&self.fd, SetArg::TCSADRAIN, modes)?)
+    }
+
+    /// Sets modes and throws away what was typed and not read.
+    ///
+    /// # Errors
+    /// tcsetattr(3).
+    pub fn set_modes_and_flush(&self, modes: &Termios) -> io::Result<()> {
+        Ok(termios::tcsetattr(&self.fd, SetArg::TCSAFLUSH, modes)?)
+    }
+
+    /// The process group in the foreground; `None` if the terminal is gone.
+    pub fn foreground(&self) -> Option<Pid> {
+        unistd::tcgetpgrp(&self.fd).ok()
+    }
+
+    /// Puts a process group into the foreground. SIGTTOU must be blocked or ignored.
+    ///
+    /// # Errors
+    /// tcsetpgrp(3).
+    pub fn set_foreground(&self, group: Pid) -> io::Result<()> {
+        Ok(unistd::tcsetpgrp(&self.fd, group)?)
+    }
+}
+
+impl AsFd for Tty {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

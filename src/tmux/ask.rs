@@ -1,0 +1,85 @@
+//! What does an owner's server answer? A tmux command, run wholly as the server's owner, with nothing of the caller's.
+//!
+//! MUST: own session, empty environment, nobody else's descriptors, a time limit, an answer of fixed size.
+//! Never: as root (a hostile server owns whoever connects).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::unistd;
+
+use crate::sys::ids::{self, Identity};
+use crate::sys::process;
+
+/// The most that is read of an answer, in bytes.
+const LONGEST: usize = 64 * 1024;
+/// How long a server may take: a hung one holds nobody up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// No answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command could not be started.
+    #[error("tmux cannot be started: {0}")]
+    Start(#[from] io::Error),
+    /// The server took longer than two seconds.
+    #[error("the tmux server does not answer; end it from inside the session, or ask your administrator")]
+    Hung,
+}
+
+/// Runs a tmux command as `owner` and gives back what it printed, at most 64 KiB; nothing where no server runs.
+///
+/// # Errors
+/// [`Error`].
+pub fn as_owner(tmux: &Path, owner: &Identity, arguments: &[String]) -> Result<Vec<u8>, Error> {
+    let (reader, writer) = unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(io::Error::from)?;
+    let child = process::fork(|| become_tmux(tmux, owner, arguments, &writer))?;
+    let _ = writer;
+    let answer = read_all(File::from(reader));
+    child.signal(Signal::SIGKILL);
+    process::reap(child.pid);
+    answer
+}
+
+fn become_tmux(tmux: &Path, owner: &Identity, arguments: &[String], answer: &OwnedFd) -> u8 {
+    let prepared = || -> Option<()> {
+        unistd::setsid().ok()?;
+        let null = File::options().read(true).write(true).open("/dev/null").ok()?;
+        unistd::dup2_stdin(&null).ok()?;
+        unistd::dup2_stdout(answer).ok()?;
+        unistd::dup2_stderr(&null).ok()?;
+        process::default_signals_and_descriptors();
+        ids::become_for_good(owner).ok()
+    };
+    if prepared().is_some() {
+        let _ = process::exec(&tmux.to_string_lossy(), arguments, &[]);
+    }
+    1
+}
+
+fn read_all(mut pipe: File) -> Result<Vec<u8>, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = vec![0; LONGEST];
+    let mut length = 0;
+    while let Some(room) = answer.get_mut(length..).filter(|room| !room.is_empty()) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) => return Err(Error::Hung),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(errno) => return Err(Error::Start(errno.into())),
+        }
+        match pipe.read(room)? {
+            0 => break,
+            n => length += n,
+        }
+    }
+    answer.truncate(length);
+    Ok(answer)
+}

@@ -1,0 +1,184 @@
+//! Where is a user's socket, and can anybody else get there? `/run/tmux-gate` is root:tmux-gate 0710, a user's directory
+//! in it his own, 0700: the directory is the wall, the socket's own mode the second one.
+//!
+//! MUST: directories through descriptors; what is wrong is refused by name, never repaired.
+//! Never: a connection to the socket.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid as RawUid, UnlinkatFlags, fchown, unlinkat};
+
+use crate::ident::Uid;
+
+pub(super) const RUNTIME: &str = "/run/tmux-gate";
+pub(super) const SOCKET: &str = "default";
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// What is wrong with a directory or with what is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not there: the installation makes it, and tmpfiles.d at each boot.
+    #[error("{0}: missing; run: systemd-tmpfiles --create tmux-gate.conf (or install the package again)")]
+    Missing(String),
+    /// A link, a file or something else stands there.
+    #[error("{0}: not a directory; find out who put it there, then remove it")]
+    NotDirectory(String),
+    /// Not whose it must be.
+    #[error(
+        "{path}: owner {uid}:{gid}, not {want_uid}:{want_gid}; find out why, then run: chown {want_uid}:{want_gid} {path}"
+    )]
+    Owner {
+        /// The directory.
+        path: String,
+        /// Whose it is.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Whose it must be.
+        want_uid: u32,
+        /// Its group, as it must be.
+        want_gid: u32,
+    },
+    /// Others can get in, or the owner cannot.
+    #[error("{0}: mode {1:04o}, not {2:04o}; find out why, then run: chmod {2:04o} {0}")]
+    Mode(String, u32, u32),
+    /// Something that is not the user's socket has the socket's name.
+    #[error("{0}: not a socket of uid {1}; find out who put it there, then remove it")]
+    NotSocket(String, Uid),
+    /// The file system said no.
+    #[error("{0}: {1}")]
+    Io(String, io::Error),
+}
+
+/// `/run/tmux-gate`, found right.
+pub struct Runtime {
+    directory: OwnedFd,
+}
+
+/// A user's directory, found right.
+pub struct Home {
+    directory: OwnedFd,
+    path: String,
+    uid: Uid,
+}
+
+impl Runtime {
+    /// Looks at `/run/tmux-gate`; `group` is the gid of the group tmux-gate.
+    ///
+    /// # Errors
+    /// [`Error`]: status 78.
+    pub fn check(group: u32) -> Result<Self, Error> {
+        let directory = openat(AT_FDCWD, RUNTIME, DIRECTORY, Mode::empty()).map_err(|e| refused(RUNTIME, e))?;
+        let found = fstat(&directory).map_err(|e| Error::Io(RUNTIME.to_owned(), e.into()))?;
+        judge(RUNTIME, &found, (0, Some(group)), 0o710)?;
+        Ok(Self { directory })
+    }
+
+    /// Looks at the user's directory.
+    ///
+    /// # Errors
+    /// [`Error`]: status 78; [`Error::Missing`] for somebody who never passed the gate since boot.
+    pub fn home(&self, uid: Uid) -> Result<Home, Error> {
+        let path = format!("{RUNTIME}/{uid}");
+        let name = uid.to_string();
+        let directory =
+            openat(&self.directory, name.as_str(), DIRECTORY, Mode::empty()).map_err(|e| refused(&path, e))?;
+        let found = fstat(&directory).map_err(|e| Error::Io(path.clone(), e.into()))?;
+        judge(&path, &found, (uid.raw(), None), 0o700)?;
+        Ok(Home { directory, path, uid })
+    }
+
+    /// Looks at the user's directory and makes it first if it is not there. Needs root.
+    ///
+    /// # Errors
+    /// [`Error`]: status 78.
+    pub fn make_home(&self, uid: Uid, gid: u32) -> Result<Home, Error> {
+        match self.home(uid) {
+            Err(Error::Missing(_)) => {}
+            found => return found,
+        }
+        let path = format!("{RUNTIME}/{uid}");
+        self.make(uid, gid).map_err(|e| Error::Io(path, e.into()))?;
+        self.home(uid)
+    }
+
+    /// Made under another name and renamed when it is right, so that a crash between leaves nobody locked out.
+    fn make(&self, uid: Uid, gid: u32) -> nix::Result<()> {
+        let (name, new) = (uid.to_string(), format!(".{uid}.{}", std::process::id()));
+        mkdirat(&self.directory, new.as_str(), Mode::S_IRWXU)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let made = openat(&self.directory, new.as_str(), flags, Mode::empty())
+            .and_then(|directory| {
+                fchmod(&directory, Mode::S_IRWXU)?;
+                fchown(&directory, Some(RawUid::from_raw(uid.raw())), Some(Gid::from_raw(gid)))
+            })
+            .and_then(|()| {
+                let flags = RenameFlags::RENAME_NOREPLACE;
+                renameat2(&self.directory, new.as_str(), &self.directory, name.as_str(), flags)
+            });
+        match made {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let _ = unlinkat(&self.directory, new.as_str(), UnlinkatFlags::RemoveDir);
+                // The same user's other gate was faster.
+                if error == Errno::EEXIST { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+}
+
+/// Is there a socket?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Socket {
+    /// A socket of the user's: perhaps a server listens on it.
+    Present,
+    /// Nothing.
+    Absent,
+}
+
+impl Home {
+    /// Looks at the socket's name without following or opening anything.
+    ///
+    /// # Errors
+    /// [`Error::NotSocket`]: status 78.
+    pub fn socket(&self) -> Result<Socket, Error> {
+        let path = format!("{}/{SOCKET}", self.path);
+        match fstatat(&self.directory, SOCKET, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => Ok(Socket::Absent),
+            Err(errno) => Err(Error::Io(path, errno.into())),
+            Ok(found) if is(&found, SFlag::S_IFSOCK) && found.st_uid == self.uid.raw() => Ok(Socket::Present),
+            Ok(_) => Err(Error::NotSocket(path, self.uid)),
+        }
+    }
+}
+
+fn refused(path: &str, errno: Errno) -> Error {
+    match errno {
+        Errno::ENOENT => Error::Missing(path.to_owned()),
+        Errno::ELOOP | Errno::ENOTDIR => Error::NotDirectory(path.to_owned()),
+        errno => Error::Io(path.to_owned(), errno.into()),
+    }
+}
+
+fn is(found: &FileStat, kind: SFlag) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
+fn judge(path: &str, found: &FileStat, (uid, gid): (u32, Option<u32>), mode: u32) -> Result<(), Error> {
+    let path = path.to_owned();
+    if !is(found, SFlag::S_IFDIR) {
+        return Err(Error::NotDirectory(path));
+    }
+    let want_gid = gid.unwrap_or(found.st_gid);
+    if (found.st_uid, found.st_gid) != (uid, want_gid) {
+        return Err(Error::Owner { path, uid: found.st_uid, gid: found.st_gid, want_uid: uid, want_gid });
+    }
+    match found.st_mode & 0o7777 {
+        now if now == mode => Ok(()),
+        now => Err(Error::Mode(path, now, mode)),
+    }
+}
