@@ -38,12 +38,12 @@ const LIMITS: [Resource; 8] = [
 ];
 
 /// What root works under: nothing cut short half-way (CVE-2011-1089), no core, few descriptors.
-fn raised(resource: Resource) -> (rlim_t, rlim_t) {
+fn wanted(resource: Resource) -> rlim_t {
     match resource {
-        Resource::RLIMIT_CORE => (0, 0),
-        Resource::RLIMIT_NOFILE => (1024, 4096),
-        Resource::RLIMIT_STACK => (8 << 20, libc::RLIM_INFINITY),
-        _ => (libc::RLIM_INFINITY, libc::RLIM_INFINITY),
+        Resource::RLIMIT_CORE => 0,
+        Resource::RLIMIT_NOFILE => 1024,
+        Resource::RLIMIT_STACK => 8 << 20,
+        _ => libc::RLIM_INFINITY,
     }
 }
 
@@ -57,18 +57,23 @@ fn limits_now() -> io::Result<Limits> {
     Ok(limits)
 }
 
-fn raise_limits() -> io::Result<()> {
-    for resource in LIMITS {
-        let (soft, hard) = raised(resource);
-        setrlimit(resource, soft, hard)?;
+/// Raises what can be raised and says what holds now. Where root lacks CAP_SYS_RESOURCE (containers) a hard limit stays;
+/// what it cuts short then fails and closes.
+fn raise_limits() -> io::Result<Limits> {
+    for (resource, (_, hard)) in LIMITS.into_iter().zip(limits_now()?) {
+        let want = wanted(resource);
+        if setrlimit(resource, want, hard.max(want)).is_err() {
+            setrlimit(resource, want.min(hard), hard)?;
+        }
     }
-    Ok(())
+    limits_now()
 }
 
 /// What a program started for the caller gets of his limits and umask.
 #[derive(Clone, Copy)]
 pub struct Inheritance {
     limits: Limits,
+    raised: Limits,
     umask: Mode,
 }
 
@@ -79,8 +84,8 @@ impl Inheritance {
     /// # Errors
     /// getrlimit(2), setrlimit(2).
     pub fn after_session_modules(mut self) -> io::Result<Self> {
-        for ((given, now), resource) in self.limits.iter_mut().zip(limits_now()?).zip(LIMITS) {
-            if now != raised(resource) {
+        for ((given, now), ours) in self.limits.iter_mut().zip(limits_now()?).zip(self.raised) {
+            if now != ours {
                 *given = now;
             }
         }
@@ -88,7 +93,7 @@ impl Inheritance {
         if now != OURS {
             self.umask = now;
         }
-        raise_limits()?;
+        self.raised = raise_limits()?;
         settle()?;
         Ok(self)
     }
@@ -119,8 +124,7 @@ pub fn cleanse() -> io::Result<Inheritance> {
         return Err(io::Error::last_os_error());
     }
     let given = umask(OURS) | Mode::from_bits_truncate(0o022);
-    let inheritance = Inheritance { limits: limits_now()?, umask: given };
-    raise_limits()?;
+    let inheritance = Inheritance { limits: limits_now()?, raised: raise_limits()?, umask: given };
     disarm_timers();
     default_signals();
     settle()?;
