@@ -21,14 +21,14 @@ pub struct Subject {
 /// A fact.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// PAM's authentication and account management said yes.
+    /// PAM's authentication and account management said yes. Written before the session is opened: no record, no entry.
     Authenticated,
-    /// Written before the session is opened: no record, no entry.
+    /// The session is open, and the person's tmux starts.
     Attached {
         /// The own session.
         session: &'a SessionLabel,
     },
-    /// The session is over or left.
+    /// The session was left. Written before the session's modules run again: they may crash.
     Detached {
         /// The own session.
         session: &'a SessionLabel,
@@ -37,6 +37,10 @@ pub enum Event<'a> {
         /// tmux's exit status.
         status: u8,
     },
+    /// The session was ended because its monitor died.
+    Cut,
+    /// The session was left, and its PAM modules did not close it: they crashed or hung.
+    Unclosed,
     /// Nobody entered.
     Refused {
         /// Why, in full: the record learns everything.
@@ -78,7 +82,7 @@ pub struct Error(#[from] io::Error);
 pub fn record(subject: &Subject, event: &Event<'_>) -> Result<(), Error> {
     let severity = match event {
         Event::Authenticated | Event::Attached { .. } | Event::Detached { .. } => syslog::Severity::Info,
-        Event::Refused { .. } => syslog::Severity::Warning,
+        Event::Refused { .. } | Event::Cut | Event::Unclosed => syslog::Severity::Warning,
     };
     Ok(syslog::send(severity, &line(subject, event))?)
 }
@@ -101,7 +105,7 @@ fn line(subject: &Subject, event: &Event<'_>) -> String {
         put("tty", tty);
     }
     match event {
-        Event::Authenticated => {}
+        Event::Authenticated | Event::Cut | Event::Unclosed => {}
         Event::Attached { session } => put("session", &session.to_string()),
         Event::Detached { session, seconds, status } => {
             put("session", &session.to_string());
@@ -124,6 +128,8 @@ impl Event<'_> {
             Self::Authenticated => "authenticated",
             Self::Attached { .. } => "attached",
             Self::Detached { .. } => "detached",
+            Self::Cut => "cut",
+            Self::Unclosed => "unclosed",
             Self::Refused { .. } => "refused",
         }
     }

@@ -45,11 +45,18 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
     let ending = session::guard(&ready.tty, limit, |link| monitor(&ready, &Rc::new(link)));
     match ending.map_err(Error::Background)? {
         Ending::Over(status) => Ok(status),
+        Ending::Unclosed(status) => {
+            let _ = ready.record(&Event::Unclosed);
+            Ok(status)
+        }
         Ending::NoVerdict(NoVerdict::TimedOut) => Err(Error::TimedOut(limit)),
         Ending::NoVerdict(NoVerdict::Died) => Err(Error::NoVerdict),
         Ending::NoVerdict(NoVerdict::Interrupted) => Err(Error::Interrupted),
         Ending::NoVerdict(NoVerdict::HungUp) => Err(Error::HungUp),
-        Ending::NoVerdict(NoVerdict::Cut) => Err(Error::MonitorDied),
+        Ending::NoVerdict(NoVerdict::Cut) => {
+            let _ = ready.record(&Event::Cut);
+            Err(Error::MonitorDied)
+        }
     }
 }
 
@@ -110,17 +117,16 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let target = target(ready)?;
     let label = label(&target);
     ready.record(&Event::Authenticated)?;
-    ready.record(&Event::Attached { session: &label })?;
 
     ids::init_groups(&caller.name, caller.gid)?;
     let opened = vouched.open().map_err(of_pam)?;
+    ready.record(&Event::Attached { session: &label })?;
     let started = clock::since_boot();
-    let lived = live(ready, link, &target, &opened);
-    link.left();
-    opened.close();
-    let status = lived?;
+    let status = live(ready, link, &target, &opened)?;
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
+    link.left(status);
     let _ = ready.record(&Event::Detached { session: &label, seconds, status });
+    opened.close();
     Ok(status)
 }
 

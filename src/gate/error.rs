@@ -140,9 +140,10 @@ impl Error {
         }
     }
 
-    /// Is it written down? Slips of the keyboard are not.
+    /// Is it written down as a refusal? Slips of the keyboard are not.
     pub fn is_recorded(&self) -> bool {
-        self.status() != Status::USAGE
+        // A cut has an event of its own.
+        self.status() != Status::USAGE && !matches!(self, Self::MonitorDied)
     }
 
     /// The record's text: what the caller reads, for it names nobody else.

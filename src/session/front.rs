@@ -24,6 +24,8 @@ use crate::sys::tty::Tty;
 pub enum Ending {
     /// The monitor said so; it has told the person and the record.
     Over(u8),
+    /// The person's program ended with this status; the monitor did not get its session closed.
+    Unclosed(u8),
     /// The monitor said nothing and is gone; nobody was let in, or what ran was ended.
     NoVerdict(NoVerdict),
 }
@@ -48,7 +50,7 @@ enum Phase {
     Judging(Instant),
     Opening(Instant),
     Running(Process),
-    Closing(Instant),
+    Closing(Instant, u8),
 }
 
 struct Front<'a> {
@@ -60,6 +62,8 @@ struct Front<'a> {
     limit: Duration,
     phase: Phase,
     hung_up: bool,
+    /// A module closed the monitor's end: nothing more is heard, the monitor is waited for.
+    deaf: bool,
 }
 
 /// Forks the monitor and guards it and the terminal until both are done. `limit` holds for the verdict, for the opening
@@ -85,7 +89,7 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     let signals =
         process::signals(&[Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP])?;
     let phase = Phase::Judging(Instant::now() + limit);
-    let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false };
+    let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false, deaf: false };
     Ok(front.run())
 }
 
@@ -114,7 +118,7 @@ impl Front<'_> {
     /// One turn: what the monitor said comes before what became of it.
     fn wait(&mut self) -> Option<Ending> {
         let mut gone = self.poll();
-        loop {
+        while !self.deaf {
             match self.link.heard() {
                 Ok(Some(word)) => {
                     if let Some(status) = self.obey(word) {
@@ -125,14 +129,13 @@ impl Front<'_> {
                 }
                 Ok(None) => break,
                 Err(Gone) => {
-                    gone = true;
+                    gone |= self.lose_link();
                     break;
                 }
             }
         }
         if gone {
-            let cut = matches!(self.phase, Phase::Running(_) | Phase::Closing(_));
-            return Some(self.end(if cut { NoVerdict::Cut } else { NoVerdict::Died }));
+            return Some(self.end(NoVerdict::Died));
         }
         while let Ok(Some(signal)) = self.signals.read_signal() {
             if let Some(ending) = self.signalled(signal.ssi_signo) {
@@ -154,21 +157,19 @@ impl Front<'_> {
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
         });
         let on = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [
-            on(self.link.as_fd()),
-            on(self.monitor.as_fd()),
-            on(self.signals.as_fd()),
-            PollFd::new(self.tty.as_fd(), PollFlags::empty()),
-        ];
-        // A terminal that hung up says so for ever: it is asked until then.
-        let count = if self.hung_up { 3 } else { 4 };
-        if let Err(errno) = poll(fds.get_mut(..count).unwrap_or_default(), limit)
+        let tty = PollFd::new(self.tty.as_fd(), PollFlags::empty());
+        let mut fds = vec![on(self.monitor.as_fd()), on(self.signals.as_fd())];
+        // What hung up says so for ever: it is asked until then.
+        fds.extend((!self.deaf).then(|| on(self.link.as_fd())));
+        fds.extend((!self.hung_up).then_some(tty));
+        if let Err(errno) = poll(&mut fds, limit)
             && errno != Errno::EINTR
         {
             return true;
         }
-        let [_, monitor, _, tty] = fds.map(|fd| fd.any().unwrap_or(false));
-        if tty && !self.hung_up {
+        let happened = |fd: Option<&PollFd<'_>>| fd.and_then(PollFd::any).unwrap_or(false);
+        let (monitor, tty) = (happened(fds.first()), !self.hung_up && happened(fds.last()));
+        if tty {
             self.hung_up = true;
             self.link.send(ToMonitor::End);
         }
@@ -177,7 +178,7 @@ impl Front<'_> {
 
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Judging(when) | Phase::Opening(when) | Phase::Closing(when) => Some(when),
+            Phase::Judging(when) | Phase::Opening(when) | Phase::Closing(when, _) => Some(when),
             Phase::Running(_) => None,
         }
     }
@@ -195,7 +196,7 @@ impl Front<'_> {
             }
             ToFront::Running(program) => self.phase = Phase::Running(program),
             ToFront::Stopped => self.suspend(),
-            ToFront::Left => self.phase = Phase::Closing(Instant::now() + self.limit),
+            ToFront::Left(status) => self.phase = Phase::Closing(Instant::now() + self.limit, status),
             ToFront::Over(status) => return Some(status),
         }
         None
@@ -208,7 +209,7 @@ impl Front<'_> {
         let fatal = signal == Signal::SIGTERM as u32 || signal == Signal::SIGHUP as u32;
         match self.phase {
             Phase::Judging(_) => Some(self.end(NoVerdict::Interrupted)),
-            Phase::Opening(_) | Phase::Running(_) | Phase::Closing(_) => {
+            Phase::Opening(_) | Phase::Running(_) | Phase::Closing(..) => {
                 if fatal {
                     self.link.send(ToMonitor::End);
                 }
@@ -223,10 +224,31 @@ impl Front<'_> {
         process::reap(self.monitor.pid);
         match &self.phase {
             Phase::Judging(_) => process::kill_children(),
-            Phase::Running(program) => program.signal(Signal::SIGKILL),
-            Phase::Opening(_) | Phase::Closing(_) => {}
+            Phase::Opening(_) => {}
+            Phase::Running(program) => {
+                program.signal(Signal::SIGKILL);
+                return Ending::NoVerdict(NoVerdict::Cut);
+            }
+            Phase::Closing(_, status) => return Ending::Unclosed(*status),
         }
         Ending::NoVerdict(why)
+    }
+
+    /// A module closed the monitor's end of the link. Before a verdict there will be none; afterwards the monitor, which
+    /// cannot go on without it, gets the time to close what it opened.
+    fn lose_link(&mut self) -> bool {
+        self.deaf = true;
+        let when = Instant::now() + self.limit;
+        match &self.phase {
+            Phase::Judging(_) => return true,
+            Phase::Opening(_) => {}
+            Phase::Running(program) => {
+                program.signal(Signal::SIGHUP);
+                self.phase = Phase::Closing(when, 1);
+            }
+            Phase::Closing(..) => {}
+        }
+        false
     }
 
     /// The program stopped itself: the shell's turn, until it continues this job. Where no shell could (a forced command
@@ -275,7 +297,7 @@ impl Front<'_> {
             let _ = self.tty.set_foreground(unistd::getpgrp());
         }
         match ending {
-            Ending::Over(_) => {
+            Ending::Over(_) | Ending::Unclosed(_) => {
                 let _ = self.tty.set_modes(&self.modes);
             }
             Ending::NoVerdict(_) => {

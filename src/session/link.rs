@@ -22,8 +22,8 @@ pub enum ToFront {
     Running(Process),
     /// It was stopped.
     Stopped,
-    /// It ended; the session is being closed.
-    Left,
+    /// It ended with this exit status; the session is being closed.
+    Left(u8),
     /// Everything is closed, or nobody was let in. The exit status.
     Over(u8),
 }
@@ -69,8 +69,8 @@ impl Upward {
     }
 
     /// The program ended.
-    pub fn left(&self) {
-        self.send(b"L");
+    pub fn left(&self, status: u8) {
+        self.send(&[b'L', status]);
     }
 
     /// The last word.
@@ -79,13 +79,17 @@ impl Upward {
     }
 
     /// The program runs; hands its pidfd over.
-    pub fn running(&self, program: &Process) {
+    ///
+    /// # Errors
+    /// sendmsg(2): nobody guards the terminal, and the program must end.
+    pub fn running(&self, program: &Process) -> io::Result<()> {
         let [a, b, c, d] = program.pid.as_raw().to_be_bytes();
         let fd = [program.as_fd().as_raw_fd()];
         let message = [b'R', a, b, c, d];
         let message = [io::IoSlice::new(&message)];
         let rights = [ControlMessage::ScmRights(&fd)];
-        let _ = sendmsg::<()>(self.0.as_raw_fd(), &message, &rights, MsgFlags::MSG_NOSIGNAL, None);
+        sendmsg::<()>(self.0.as_raw_fd(), &message, &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+        Ok(())
     }
 
     /// A front that is gone hears nothing; the monitor sees that by itself.
@@ -134,7 +138,7 @@ impl Downward {
         match (message.get(..length).unwrap_or_default(), rights) {
             ([b'V'], None) => Ok(Some(ToFront::Vouched)),
             ([b'S'], None) => Ok(Some(ToFront::Stopped)),
-            ([b'L'], None) => Ok(Some(ToFront::Left)),
+            ([b'L', status], None) => Ok(Some(ToFront::Left(*status))),
             ([b'O', status], None) => Ok(Some(ToFront::Over(*status))),
             ([b'R', a, b, c, d], Some(fd)) => {
                 let pid = Pid::from_raw(i32::from_be_bytes([*a, *b, *c, *d]));

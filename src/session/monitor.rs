@@ -27,8 +27,11 @@ pub fn live(link: &Upward, tty: &Tty, command: &Command) -> io::Result<u8> {
     let signals = process::signals(&watched)?;
     let own = unistd::getpid();
     let program = process::fork(|| live_as(command, tty, own))?;
-    link.running(&program);
     let mut killing: Option<Instant> = None;
+    if link.running(&program).is_err() {
+        ask_to_end(&program);
+        killing = Some(Instant::now() + GRACE);
+    }
     loop {
         let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(link.as_fd(), PollFlags::POLLIN)];
         // Once the end was asked for, the link has nothing more to say (and would be readable for ever).
