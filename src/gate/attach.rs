@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::asking::AtTerminal;
-use super::caller::{self, Caller};
+use super::caller::{self, Caller, Fault};
 use super::environment;
 use super::error::{Error, Status};
 use super::{Visit, refuse};
@@ -15,7 +15,7 @@ use crate::audit::{self, Event, SessionLabel};
 use crate::config::{self, Record, Settings};
 use crate::ident::SessionName;
 use crate::pam::{self, Items, Started};
-use crate::policy::{self, AttachRule, Decision};
+use crate::policy::{self, AttachRule, Decision, Person};
 use crate::session::{self, Ending, NoVerdict, Upward};
 use crate::sys::clock;
 use crate::sys::files;
@@ -62,7 +62,7 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
 
 fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Error> {
     let settings = config::load(Path::new(config::PATH))?;
-    admit(&settings, &visit.caller)?;
+    admit(&settings, &visit.caller, || visit.caller.groups())?;
     let tty = Rc::new(Tty::controlling().map_err(|_| Error::NoTerminal)?);
     if !tty.is_on_standard_streams() {
         return Err(Error::NoTerminal);
@@ -80,13 +80,17 @@ fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Err
     Ok(Ready { visit, settings, gate_group, runtime, tty, tty_name, session })
 }
 
-/// The policy's word on the caller as the users database knows him now.
-pub(super) fn admit(settings: &Settings, caller: &Caller) -> Result<Decision, Error> {
-    let rule = match &settings.users {
-        None => AttachRule::Everybody,
-        Some(entries) => AttachRule::Only(entries.iter().map(caller::resolve).collect::<Result<_, _>>()?),
+/// The policy's word on the caller as the users database knows him now; `groups` is asked only where a rule wants it.
+pub(super) fn admit(
+    settings: &Settings,
+    caller: &Caller,
+    groups: impl FnOnce() -> Result<Vec<u32>, Fault>,
+) -> Result<Decision, Error> {
+    let (rule, gids) = match &settings.users {
+        None => (AttachRule::Everybody, Vec::new()),
+        Some(entries) => (AttachRule::Only(entries.iter().map(caller::resolve).collect::<Result<_, _>>()?), groups()?),
     };
-    match policy::may_attach(&rule, &caller.person()) {
+    match policy::may_attach(&rule, &Person { uid: caller.uid, gids }) {
         Decision::Refused => Err(Error::NotAllowed(caller.name.clone())),
         allowed @ (Decision::AllowedToAll | Decision::AllowedBy(_)) => Ok(allowed),
     }
@@ -113,12 +117,12 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
 
     ids::become_root()?;
     link.vouched();
-    judge_again(ready)?;
+    let groups = judge_again(ready)?;
     let target = target(ready)?;
     let label = label(&target);
     ready.record(&Event::Authenticated)?;
 
-    ids::init_groups(&caller.name, caller.gid)?;
+    ids::init_groups(&groups)?;
     let opened = vouched.open().map_err(of_pam)?;
     ready.record(&Event::Attached { session: &label })?;
     let started = clock::since_boot();
@@ -130,14 +134,17 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     Ok(status)
 }
 
-/// Before PAM had judged, the caller could stop this process for as long as he liked: nothing from then counts.
-fn judge_again(ready: &Ready<'_>) -> Result<(), Error> {
+/// Before PAM had judged, the caller could stop this process for as long as he liked: nothing from then counts. Gives the
+/// groups that he has now.
+fn judge_again(ready: &Ready<'_>) -> Result<Vec<u32>, Error> {
     let settings = config::load(Path::new(config::PATH))?;
     let now = caller::look_up(ready.visit.caller.uid)?;
     if now != ready.visit.caller {
         return Err(Error::Changed(ready.visit.caller.name.clone()));
     }
-    admit(&settings, &now).map(drop)
+    let groups = now.groups()?;
+    admit(&settings, &now, || Ok(groups.clone()))?;
+    Ok(groups)
 }
 
 /// The session that was named, else the last used one, else `main`.
@@ -230,6 +237,6 @@ impl Caller {
     /// Who asks this person's own server: himself, with the group of the sockets as effective gid, so that no process of
     /// his outside can trace the asking client and take the group from it.
     pub(super) fn asking(&self, gate_group: u32) -> Identity {
-        Identity { uid: self.uid, gid: self.gid, effective_gid: gate_group, groups: self.gids.clone() }
+        Identity { uid: self.uid, gid: self.gid, effective_gid: gate_group, groups: Vec::new() }
     }
 }

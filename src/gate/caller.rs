@@ -9,7 +9,7 @@ use users::os::unix::UserExt;
 
 use crate::config::Entry;
 use crate::ident::{Name, Uid, Visible};
-use crate::policy::{Person, Who};
+use crate::policy::Who;
 
 /// A caller whom the users database knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,6 @@ pub struct Caller {
     pub home: String,
     /// The login shell, as it is written.
     pub shell: String,
-    /// All groups of the users database, the primary one included.
-    pub gids: Vec<u32>,
 }
 
 /// Why nobody can say who called.
@@ -47,7 +45,7 @@ pub enum Fault {
     Outage(String),
 }
 
-/// Looks the caller up: name, home, shell, groups.
+/// Looks the caller up: name, home, shell.
 ///
 /// # Errors
 /// [`Fault`]: status 77, or 75 for an outage.
@@ -71,27 +69,19 @@ pub fn look_up(uid: Uid) -> Result<Caller, Fault> {
         None => return Err(Fault::Outage("a name without its entry".to_owned())),
     }
     let gid = found.primary_group_id();
-    Ok(Caller {
-        uid,
-        gid,
-        home: text(found.home_dir().as_os_str())?,
-        shell: text(found.shell().as_os_str())?,
-        gids: groups(&name, gid)?,
-        name,
-    })
-}
-
-fn groups(name: &Name, gid: u32) -> Result<Vec<u32>, Fault> {
-    let outage = |text: &str| Fault::Outage(format!("groups: {text}"));
-    let name = CString::new(name.as_str()).map_err(|_| outage("NUL"))?;
-    let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(gid)).map_err(|e| outage(e.desc()))?;
-    Ok(groups.into_iter().map(unistd::Gid::as_raw).collect())
+    Ok(Caller { uid, gid, home: text(found.home_dir().as_os_str())?, shell: text(found.shell().as_os_str())?, name })
 }
 
 impl Caller {
-    /// What the policy sees.
-    pub fn person(&self) -> Person {
-        Person { uid: self.uid, gids: self.gids.clone() }
+    /// All groups of the users database now, the primary one included: a lookup that can take its time with LDAP.
+    ///
+    /// # Errors
+    /// [`Fault::Outage`].
+    pub fn groups(&self) -> Result<Vec<u32>, Fault> {
+        let outage = |text: &str| Fault::Outage(format!("groups: {text}"));
+        let name = CString::new(self.name.as_str()).map_err(|_| outage("NUL"))?;
+        let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(self.gid)).map_err(|e| outage(e.desc()))?;
+        Ok(groups.into_iter().map(unistd::Gid::as_raw).collect())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::terminal;
 /// As `attach` before PAM: status 77, or 78 for the configuration.
 pub fn run(visit: &Visit, output: Output) -> Result<u8, Error> {
     let settings = config::load(Path::new(config::PATH))?;
-    let decision = match attach::admit(&settings, &visit.caller) {
+    let decision = match attach::admit(&settings, &visit.caller, || visit.caller.groups()) {
         Ok(decision) => Some(decision),
         Err(Error::NotAllowed(_)) => None,
         Err(error) => return Err(error),

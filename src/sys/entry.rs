@@ -57,16 +57,22 @@ fn limits_now() -> io::Result<Limits> {
     Ok(limits)
 }
 
-/// Raises what can be raised and says what holds now. Where root lacks CAP_SYS_RESOURCE (containers) a hard limit stays;
+/// Raises what can be raised and says what holds then. Where root lacks CAP_SYS_RESOURCE (containers) a hard limit stays;
 /// what it cuts short then fails and closes.
-fn raise_limits() -> io::Result<Limits> {
-    for (resource, (_, hard)) in LIMITS.into_iter().zip(limits_now()?) {
-        let want = wanted(resource);
-        if setrlimit(resource, want, hard.max(want)).is_err() {
-            setrlimit(resource, want.min(hard), hard)?;
+fn raise(mut limits: Limits) -> io::Result<Limits> {
+    for (resource, limit) in LIMITS.into_iter().zip(&mut limits) {
+        let (want, hard) = (wanted(resource), limit.1);
+        let best = (want, hard.max(want));
+        if *limit == best {
+            continue;
+        }
+        *limit = best;
+        if setrlimit(resource, best.0, best.1).is_err() {
+            *limit = (want.min(hard), hard);
+            setrlimit(resource, limit.0, limit.1)?;
         }
     }
-    limits_now()
+    Ok(limits)
 }
 
 /// What a program started for the caller gets of his limits and umask.
@@ -84,7 +90,8 @@ impl Inheritance {
     /// # Errors
     /// getrlimit(2), setrlimit(2).
     pub fn after_session_modules(mut self) -> io::Result<Self> {
-        for ((given, now), ours) in self.limits.iter_mut().zip(limits_now()?).zip(self.raised) {
+        let found = limits_now()?;
+        for ((given, now), ours) in self.limits.iter_mut().zip(found).zip(self.raised) {
             if now != ours {
                 *given = now;
             }
@@ -93,7 +100,7 @@ impl Inheritance {
         if now != OURS {
             self.umask = now;
         }
-        self.raised = raise_limits()?;
+        self.raised = raise(found)?;
         settle()?;
         Ok(self)
     }
@@ -104,8 +111,10 @@ impl Inheritance {
     /// setrlimit(2).
     pub fn give(&self) -> io::Result<()> {
         umask(self.umask);
-        for ((soft, hard), resource) in self.limits.into_iter().zip(LIMITS) {
-            setrlimit(resource, soft, hard)?;
+        for ((resource, limit), now) in LIMITS.into_iter().zip(self.limits).zip(self.raised) {
+            if limit != now {
+                setrlimit(resource, limit.0, limit.1)?;
+            }
         }
         Ok(())
     }
@@ -124,9 +133,10 @@ pub fn cleanse() -> io::Result<Inheritance> {
         return Err(io::Error::last_os_error());
     }
     let given = umask(OURS) | Mode::from_bits_truncate(0o022);
-    let inheritance = Inheritance { limits: limits_now()?, raised: raise_limits()?, umask: given };
+    let limits = limits_now()?;
+    let inheritance = Inheritance { limits, raised: raise(limits)?, umask: given };
     disarm_timers();
-    default_signals();
+    default_signals(libc::SIGRTMAX());
     settle()?;
     Ok(inheritance)
 }
@@ -139,9 +149,9 @@ fn settle() -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-/// Every signal to its default, none blocked. An ignored SIGCHLD would make PAM modules misread their helpers.
-pub fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
+/// The signals up to `last` to their default, none blocked. An ignored SIGCHLD would make PAM modules misread their helpers.
+pub fn default_signals(last: libc::c_int) {
+    for signal in 1..=last {
         // SAFETY: SIG_DFL installs no code of ours; SIGKILL and SIGSTOP are refused, which is what they are.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }

@@ -21,23 +21,16 @@ pub enum Weakness {
 /// # Errors
 /// lstat(2), realpath(3).
 pub fn weakness(path: &Path) -> io::Result<Option<Weakness>> {
-    let literal = walk(path)?;
-    if literal.is_some() {
-        return Ok(literal);
-    }
-    let real = fs::canonicalize(path)?;
-    walk(&real)
-}
-
-fn walk(path: &Path) -> io::Result<Option<Weakness>> {
     let mut steps: Vec<&Path> = path.ancestors().collect();
     steps.reverse();
+    let mut links = false;
     for step in steps {
         let found = fs::symlink_metadata(step)?;
         if found.uid() != 0 {
             return Ok(Some(Weakness::Owner(step.to_owned(), found.uid())));
         }
         if found.is_symlink() {
+            links = true;
             continue;
         }
         if found.mode() & 0o022 != 0 {
@@ -47,7 +40,8 @@ fn walk(path: &Path) -> io::Result<Option<Weakness>> {
             return Ok(Some(Weakness::Kind(step.to_owned())));
         }
     }
-    Ok(None)
+    // Every link is root's, so it leads where root said: the same questions there.
+    if links { weakness(&fs::canonicalize(path)?) } else { Ok(None) }
 }
 
 /// Reads a regular file of at most `limit` bytes without following a last link and without ever blocking on what is

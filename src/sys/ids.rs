@@ -3,12 +3,11 @@
 //! MUST: groups, then gid, then uid; every call checked; the result read back; root tried to be regained.
 //! Never: setuid(2) and friends elsewhere; setters of single threads (rustix).
 
-use std::ffi::CString;
 use std::io;
 
 use nix::unistd::{self, Gid};
 
-use crate::ident::{Name, Uid};
+use crate::ident::Uid;
 
 /// The ids that the caller's process had.
 #[derive(Debug, Clone, Copy)]
@@ -65,14 +64,13 @@ pub fn become_root() -> Result<(), Broken> {
     if now.real == root && now.effective == root && now.saved == root { Ok(()) } else { Err(Broken::NotHeld) }
 }
 
-/// initgroups(3): the groups that the users database gives, before pam_setcred(3) may add to them.
+/// What initgroups(3) does with groups that were looked up already: before pam_setcred(3), which may add to them.
 ///
 /// # Errors
 /// [`Broken::Call`].
-pub fn init_groups(name: &Name, gid: u32) -> Result<(), Broken> {
-    let fail = |e: io::Error| Broken::Call("initgroups", e);
-    let name = CString::new(name.as_str()).map_err(|e| fail(e.into()))?;
-    unistd::initgroups(&name, Gid::from_raw(gid)).map_err(|e| fail(e.into()))
+pub fn init_groups(groups: &[u32]) -> Result<(), Broken> {
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    unistd::setgroups(&groups).map_err(|e| Broken::Call("setgroups", e.into()))
 }
 
 /// This process's supplementary groups now.
@@ -103,8 +101,7 @@ pub struct Identity {
 /// # Errors
 /// [`Broken`]: end the process.
 pub fn become_for_good(identity: &Identity) -> Result<(), Broken> {
-    let groups: Vec<Gid> = identity.groups.iter().map(|g| Gid::from_raw(*g)).collect();
-    unistd::setgroups(&groups).map_err(|e| Broken::Call("setgroups", e.into()))?;
+    init_groups(&identity.groups)?;
     become_caller(identity.uid, identity.gid, identity.effective_gid)
 }
 

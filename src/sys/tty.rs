@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::stat::fstat;
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, FlushArg, SetArg, Termios};
 use nix::unistd::{self, Pid};
 
 /// A process's controlling terminal.
@@ -59,20 +59,21 @@ impl Tty {
         Ok(termios::tcgetattr(&self.fd)?)
     }
 
-    /// Sets modes after what was written has left.
+    /// Sets modes at once: to wait for output to leave (TCSADRAIN, TCSAFLUSH) is to wait for ever on a stopped terminal.
     ///
     /// # Errors
     /// tcsetattr(3).
     pub fn set_modes(&self, modes: &Termios) -> io::Result<()> {
-        Ok(termios::tcsetattr(&self.fd, SetArg::TCSADRAIN, modes)?)
+        Ok(termios::tcsetattr(&self.fd, SetArg::TCSANOW, modes)?)
     }
 
-    /// Sets modes and throws away what was typed and not read.
+    /// Sets modes, then throws away what was typed and not read.
     ///
     /// # Errors
-    /// tcsetattr(3).
+    /// tcsetattr(3), tcflush(3).
     pub fn set_modes_and_flush(&self, modes: &Termios) -> io::Result<()> {
-        Ok(termios::tcsetattr(&self.fd, SetArg::TCSAFLUSH, modes)?)
+        self.set_modes(modes)?;
+        Ok(termios::tcflush(&self.fd, FlushArg::TCIFLUSH)?)
     }
 
     /// The process group in the foreground; `None` if the terminal is gone.
