@@ -178,13 +178,17 @@ impl Vouched {
     pub fn open(self) -> Result<Opened, Error> {
         let Self { mut context, user } = self;
         context.conversation_mut().stop_asking();
-        let token = match context.open_session(Flag::NONE) {
-            Ok(session) => session.leak(),
-            Err(error) => return Err(Error::Session(name_of(error.code()))),
-        };
-        let opened = Opened { context, user, session: Some(token) };
-        same_user(&opened.context, &opened.user)?;
-        Ok(opened)
+        let refused = context.open_session(Flag::NONE).map(Session::leak).err().map(|error| error.code());
+        if let Some(code @ (ErrorCode::CRED_ERR | ErrorCode::CRED_UNAVAIL | ErrorCode::CRED_EXPIRED)) = refused {
+            // pam_setcred(3) said no: no session module ran.
+            return Err(Error::Session(name_of(code)));
+        }
+        // The first modules of a stack may have opened what a later one refused: closed on drop.
+        let opened = Opened { context, user, session: Some(SessionToken::FullSession) };
+        match refused {
+            Some(code) => Err(Error::Session(name_of(code))),
+            None => same_user(&opened.context, &opened.user).map(|()| opened),
+        }
     }
 }
 
