@@ -116,6 +116,7 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let vouched = started.vouch(ready.settings.tries).map_err(of_pam)?;
 
     ids::become_root()?;
+    session::put_right().map_err(Error::Entry)?;
     link.vouched();
     let groups = judge_again(ready)?;
     let target = target(ready)?;
@@ -127,6 +128,7 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     ready.record(&Event::Attached { session: &label })?;
     let started = clock::since_boot();
     let status = live(ready, link, &target, &opened)?;
+    session::put_right().map_err(Error::Entry)?;
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
     link.left(status);
     let _ = ready.record(&Event::Detached { session: &label, seconds, status });
@@ -173,6 +175,7 @@ fn label(target: &Target) -> SessionLabel {
 fn live(ready: &Ready<'_>, link: &Upward, target: &Target, opened: &pam::Opened) -> Result<u8, Error> {
     let caller = &ready.visit.caller;
     let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
+    session::put_right().map_err(Error::Entry)?;
     // What initgroups gave and pam_group added, and the group of the sockets.
     let mut groups = ids::groups()?;
     groups.retain(|gid| *gid != ready.gate_group);

@@ -70,8 +70,8 @@ pub fn main() -> ExitCode {
 }
 
 fn visit(environment: Environment) -> Result<u8, Error> {
-    let inheritance = entry::cleanse().map_err(Error::Entry)?;
     let ids = ids::caller().ok_or(Error::Nobody)?;
+    let inheritance = entry::cleanse().map_err(Error::Entry).inspect_err(|e| refuse(&ids, None, e))?;
     let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&ids, None, e))?;
     let arguments: Vec<_> = std::env::args_os().collect();
     let command = match cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments) {

@@ -15,6 +15,7 @@ use nix::sys::termios::Termios;
 use nix::unistd;
 
 use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
+use crate::sys::entry;
 use crate::sys::ids;
 use crate::sys::process::{self, Process};
 use crate::sys::tty::Tty;
@@ -80,10 +81,10 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     let child = process::fork(|| {
         process::close_inherited(&[link.as_fd()]);
         process::show_role("tmux-gate:mon");
-        // What the terminal sends is not obeyed; the rest is as modules expect it.
-        let deaf = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGHUP];
-        let _ = deaf.into_iter().collect::<SigSet>().thread_set_mask();
-        monitor(upward)
+        match put_right() {
+            Ok(()) => monitor(upward),
+            Err(_) => 1,
+        }
     })?;
     process::show_role("tmux-gate:front");
     let signals =
@@ -91,6 +92,16 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     let phase = Phase::Judging(Instant::now() + limit);
     let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false, deaf: false };
     Ok(front.run())
+}
+
+/// Puts the monitor's process right, before PAM modules run and after they did: what the terminal sends is not obeyed, the
+/// rest is as modules expect it.
+///
+/// # Errors
+/// sigprocmask(2), chdir(2), prctl(2).
+pub fn put_right() -> io::Result<()> {
+    let deaf = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGHUP];
+    entry::put_right(&deaf.into_iter().collect(), Signal::SIGSYS as i32)
 }
 
 /// A gate in the background stops until it is brought to the foreground, as every program that asks would.

@@ -57,8 +57,17 @@ fn limits_now() -> io::Result<Limits> {
     Ok(limits)
 }
 
-/// Raises what can be raised and says what holds then. Where root lacks CAP_SYS_RESOURCE (containers) a hard limit stays;
-/// what it cuts short then fails and closes.
+/// Where root lacks CAP_SYS_RESOURCE (containers) a caller's hard limit stays. Below these a PAM module could not write
+/// down that a guess was wrong, or not open the file.
+fn least(resource: Resource) -> rlim_t {
+    match resource {
+        Resource::RLIMIT_FSIZE => 256 << 10,
+        Resource::RLIMIT_NOFILE => 32,
+        _ => 0,
+    }
+}
+
+/// Raises what can be raised and says what holds then.
 fn raise(mut limits: Limits) -> io::Result<Limits> {
     for (resource, limit) in LIMITS.into_iter().zip(&mut limits) {
         let (want, hard) = (wanted(resource), limit.1);
@@ -70,6 +79,9 @@ fn raise(mut limits: Limits) -> io::Result<Limits> {
         if setrlimit(resource, best.0, best.1).is_err() {
             *limit = (want.min(hard), hard);
             setrlimit(resource, limit.0, limit.1)?;
+        }
+        if limit.0 < least(resource) {
+            return Err(io::Error::other(format!("{resource:?} is {} and cannot be raised", limit.0)));
         }
     }
     Ok(limits)
@@ -85,7 +97,7 @@ pub struct Inheritance {
 
 impl Inheritance {
     /// Looks at what PAM's session modules (pam_limits, pam_umask) changed in this process, keeps their word over the
-    /// caller's, and puts this process right again. Call once, right after the session was opened.
+    /// caller's, and raises the limits again. Call once, right after the session was opened.
     ///
     /// # Errors
     /// getrlimit(2), setrlimit(2).
@@ -101,7 +113,6 @@ impl Inheritance {
             self.umask = now;
         }
         self.raised = raise(found)?;
-        settle()?;
         Ok(self)
     }
 
@@ -136,25 +147,37 @@ pub fn cleanse() -> io::Result<Inheritance> {
     let limits = limits_now()?;
     let inheritance = Inheritance { limits, raised: raise(limits)?, umask: given };
     disarm_timers();
-    default_signals(libc::SIGRTMAX());
-    settle()?;
+    put_right(&SigSet::empty(), libc::SIGRTMAX())?;
     Ok(inheritance)
 }
 
-/// What both entry and PAM modules can disturb.
-fn settle() -> io::Result<()> {
+/// What both the caller and PAM modules can disturb: dispositions of the signals up to `last`, mask, umask, working
+/// directory, core dumps.
+///
+/// # Errors
+/// The system call that failed: nothing may go on after it.
+pub fn put_right(blocked: &SigSet, last: libc::c_int) -> io::Result<()> {
+    default_signals(last);
     ignore(libc::SIGPIPE);
     ignore(libc::SIGXFSZ);
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(blocked), None)?;
+    umask(OURS);
     prctl::set_dumpable(false)?;
     std::env::set_current_dir("/")
 }
 
-/// The signals up to `last` to their default, none blocked. An ignored SIGCHLD would make PAM modules misread their helpers.
-pub fn default_signals(last: libc::c_int) {
+/// An ignored SIGCHLD would make PAM modules misread how their helpers ended.
+fn default_signals(last: libc::c_int) {
     for signal in 1..=last {
         // SAFETY: SIG_DFL installs no code of ours; SIGKILL and SIGSTOP are refused, which is what they are.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// Signals as a program expects them that is about to be executed: default, none blocked. Those of real time were put right
+/// at entry.
+pub fn signals_for_program() {
+    default_signals(libc::SIGSYS);
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
 }
 

@@ -158,8 +158,7 @@ pub fn show_role(role: &str) {
 
 /// Before a program is executed: signals as a program expects them, and no descriptor above 2, whoever left it open.
 pub fn default_signals_and_descriptors() {
-    // Those of real time were put right at entry.
-    super::entry::default_signals(libc::SIGSYS);
+    super::entry::signals_for_program();
     // SAFETY: marks numbers; what this process still holds stays open until execve(2).
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
 }

@@ -1,0 +1,214 @@
+#!/bin/bash -eu
+# A private host: what runs in it believes that it has a machine of its own, and the real one stays as it is.
+# It has its own processes, host name, loopback network, /dev, /proc, /run and /tmp; what it writes to /etc, /usr, /var,
+# /home and /root goes to overlays in memory; the rest of the file system is read-only. All of it ends with its first
+# process.
+#
+#     host.sh run COMMAND [ARGUMENT...]   a host with the product and four people, COMMAND in it as root; with a
+#                                         terminal COMMAND gets a terminal of the host. Syslog is /var/log/auth.log.
+#     host.sh base                        for the tests: builds what their hosts share, says "ready", holds it until
+#                                         the end of standard input
+#     host.sh host                        for the tests, in the mount namespace of the base: one more host on top of it
+#
+# The product must be built; HOST_INSTALL is the command that installs it (default: make install).
+
+umask 022
+layers="etc usr var home root"
+shelf=/mnt                       # in memory: the checkout, the built program, the overlays
+checkout=$shelf/checkout
+people="alice bob carol dave"    # uids from 1001; the password of alice is: alice's secret
+
+fail() { echo "host.sh: $*" >&2; exit 1; }
+
+require() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || fail "$tool: not installed; a private host needs it"
+    done
+    [ "$(id -u)" = 0 ] || fail "uid $(id -u): a private host needs root"
+}
+
+namespaces() {
+    unshare --mount --propagation private --pid --fork --kill-child --uts --ipc --net "$@"
+}
+
+# The checkout and the built program at fixed places, wherever they are: the host covers /home, /root and /tmp.
+lay_out_shelf() {
+    local source target
+    source=$(readlink -f "$(dirname "$0")/../..")
+    target=$(readlink -m "${CARGO_TARGET_DIR:-$source/target}")
+    mkdir -p "$target"
+    exec 3<"$source" 4<"$target"
+    mount -t tmpfs -o mode=755 shelf $shelf
+    mkdir $checkout $shelf/target $shelf/base $shelf/own
+    mount --no-canonicalize --bind /proc/self/fd/3 $checkout
+    mount --no-canonicalize --bind /proc/self/fd/4 $shelf/target
+    mount -o remount,bind,ro $checkout
+    mount -o remount,bind,ro $shelf/target
+    exec 3<&- 4<&-
+    export CARGO_TARGET_DIR=$shelf/target
+    cd /
+}
+
+# become_host OWN [LOWER]: changes go to the folder OWN, on top of those in LOWER, on top of the real machine.
+become_host() {
+    local own=$1 lower=${2:-} layer
+    mkdir -p -m 755 "$own/etc" "$own/usr" "$own/var" "$own/home" "$own"/work/{etc,usr,var,home,root}
+    mkdir -m 700 "$own/root"
+    for layer in $layers; do
+        mount -t overlay host "/$layer" \
+            -o "lowerdir=${lower:+$lower/$layer:}/$layer,upperdir=$own/$layer,workdir=$own/work/$layer"
+    done
+    mount -t tmpfs -o mode=755 run /run
+    mount -t tmpfs -o mode=1777 tmp /tmp
+    mkdir -p /run/lock /run/sshd
+    own_devices
+    mount -t proc proc /proc
+    mount -t sysfs -o ro sysfs /sys
+    mount -o remount,bind,ro /
+    echo gatehost >/proc/sys/kernel/hostname
+    ip link set lo up
+}
+
+# Never in the real /dev: it is the kernel's, and shared with the machine.
+own_devices() {
+    local name major minor
+    mount -t tmpfs -o mode=755 dev /dev
+    while read -r name major minor; do
+        mknod -m 666 "/dev/$name" c "$major" "$minor"
+    done <<'END'
+null 1 3
+zero 1 5
+full 1 7
+random 1 8
+urandom 1 9
+tty 5 0
+END
+    chgrp tty /dev/tty
+    mkdir /dev/pts /dev/shm
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts /dev/pts
+    mount -t tmpfs -o mode=1777 shm /dev/shm
+    ln -s pts/ptmx /dev/ptmx
+    ln -s /proc/self/fd /dev/fd
+    ln -s fd/0 /dev/stdin
+    ln -s fd/1 /dev/stdout
+    ln -s fd/2 /dev/stderr
+}
+
+install_product() {
+    local program=$CARGO_TARGET_DIR/release/tmux-gate newer
+    if [ -z "${HOST_INSTALL:-}" ]; then
+        [ -x "$program" ] || fail "target/release/tmux-gate: not built; run: make"
+        newer=$(find $checkout/src -name '*.rs' -newer "$program" -print -quit)
+        [ -z "$newer" ] || fail "target/release/tmux-gate: older than ${newer#"$checkout"/}; run: make"
+    fi
+    ${HOST_INSTALL:-make -s -C $checkout install} >&2 || fail "${HOST_INSTALL:-make install}: failed"
+}
+
+# /run is new in every host, so what tmpfiles.d makes at boot is made here.
+make_runtime_folders() {
+    local type path mode user group
+    while read -r type path mode user group _; do
+        case $type in d | D) install -d -m "$mode" -o "$user" -g "$group" "$path" ;; esac
+    done </usr/lib/tmpfiles.d/tmux-gate.conf
+}
+
+add_people() {
+    local file name
+    for file in passwd shadow group gshadow; do # whoever has an account on the real machine has none here
+        awk -F: 'NR == FNR { if ($3 > 1000 && $3 < 60000) person[$1]; next } !($1 in person)' \
+            /etc/passwd "/etc/$file" >"/tmp/$file"
+    done
+    for file in passwd shadow group gshadow; do cat "/tmp/$file" >"/etc/$file"; done
+    mkdir -m 700 -p /tmp/skel/.ssh
+    # shellcheck disable=SC2016
+    echo 'PS1="in\\$ "; unset PROMPT_COMMAND' >/tmp/skel/.bash_profile
+    if command -v ssh-keygen >/dev/null; then
+        ssh-keygen -q -t ed25519 -N '' -C people -f /tmp/skel/.ssh/id_ed25519
+        cp /tmp/skel/.ssh/id_ed25519.pub /tmp/skel/.ssh/authorized_keys
+    fi
+    local uid=1001
+    for name in $people; do
+        useradd --create-home --skel /tmp/skel --shell /bin/bash --uid "$uid" "$name"
+        chmod 750 "/home/$name"
+        uid=$((uid + 1))
+    done
+    for name in root $people; do echo "$name:$name's secret"; done | chpasswd
+}
+
+# What only the tests need: the hostile PAM module, the script that records sessions, the ssh server's key.
+add_fixtures() {
+    local modules
+    modules=$(dirname "$(find /usr/lib /usr/lib64 -name pam_unix.so -print -quit 2>/dev/null)")
+    [ "$modules" != . ] || fail "pam_unix.so: not found under /usr/lib; install libpam-modules"
+    cc -shared -fPIC -O1 -Wall -Werror -o "$modules/pam_fixture.so" $checkout/tests/host/pam_fixture.c -lpam ||
+        fail "pam_fixture.c: not compiled; install gcc and libpam0g-dev"
+    echo 'set -g assume-paste-time 0' >>/etc/tmux.conf # else keys typed within a millisecond are no key bindings
+    install -d /usr/local/lib/gate-tests
+    install -m 755 $checkout/tests/host/record-session.sh /usr/local/lib/gate-tests/record-session
+    [ -f /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+    echo "* $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
+}
+
+listen_to_syslog() {
+    perl -MIO::Socket::UNIX -e '
+        my $log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "/dev/log") or die "/dev/log: $!\n";
+        chmod 0666, "/dev/log";
+        open my $out, ">>", "/var/log/auth.log" or die "/var/log/auth.log: $!\n";
+        $out->autoflush(1);
+        while (defined $log->recv(my $line, 65536)) { $line =~ s/^<\d+>//; $line =~ s/\n?\z/\n/; print $out $line; }
+    ' </dev/null >/dev/null &
+    while [ ! -S /dev/log ]; do kill -0 $! || fail "syslog: no listener"; sleep 0.02; done
+}
+
+require unshare mount mknod ip useradd chpasswd make readlink awk
+verb=${1:-}
+[ $# = 0 ] || shift
+case $verb in
+run)
+    [ $# -gt 0 ] || fail "run: no command"
+    unshare --mount --propagation private bash -eu "$0" _run "$@"
+    ;;
+_run)
+    lay_out_shelf
+    namespaces bash -eu $checkout/tests/host/host.sh _inside "$@"
+    ;;
+_inside)
+    become_host $shelf/base
+    install_product
+    make_runtime_folders
+    add_people
+    listen_to_syslog
+    cd /root
+    if [ -t 0 ]; then
+        script -qec "$(printf '%q ' "$@")" /dev/null
+    else
+        "$@"
+    fi
+    ;;
+base)
+    lay_out_shelf
+    namespaces bash -eu $checkout/tests/host/host.sh _build </dev/null
+    echo ready
+    exec cat >/dev/null
+    ;;
+_build)
+    become_host $shelf/base
+    install_product
+    make_runtime_folders
+    add_people
+    add_fixtures
+    ;;
+host)
+    mount -t tmpfs -o mode=755 own $shelf/own
+    become_host $shelf/own $shelf/base
+    make_runtime_folders
+    mount -t tmpfs -o ro,mode=755 none $shelf
+    echo ready
+    trap '' CHLD # the kernel reaps whatever is orphaned here
+    exec cat >/dev/null
+    ;;
+*)
+    fail "usage: host.sh run COMMAND [ARGUMENT...]"
+    ;;
+esac
