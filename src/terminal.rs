@@ -3,7 +3,6 @@
 //! MUST: never standard input; echo off before the prompt appears; the modes given back on every way out; what was typed
 //! and not read thrown away after a question that failed (CVE-2025-64170).
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -21,7 +20,7 @@ const LONGEST: usize = 511;
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// Ctrl-C, or whoever watches over the question gave it up.
+    /// Ctrl-C, a signal, or whoever watches over the question gave it up.
     Interrupted,
     /// Ctrl-D on an empty line, or the terminal is gone.
     EndOfInput,
@@ -119,7 +118,9 @@ impl<'a> Terminal<'a> {
             let [tty, guard] = waiting;
             let mut fds = [PollFd::new(self.tty.as_fd(), tty), PollFd::new(self.guard, guard)];
             match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
+                Ok(_) => {}
+                // The process's handlers do nothing, but whoever sends a signal wants no answer any more.
+                Err(Errno::EINTR) => return Err(NoAnswer::Interrupted),
                 Err(_) => return Err(NoAnswer::Broken),
             }
             if fds.last().and_then(PollFd::any).unwrap_or(true) {
@@ -172,9 +173,4 @@ impl AsFd for Terminal<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.tty.as_fd()
     }
-}
-
-/// Writes one line to a stream that may be closed or full: never a panic, unlike println!.
-pub fn print(stream: &mut dyn io::Write, text: &str) {
-    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
 }

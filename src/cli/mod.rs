@@ -86,7 +86,8 @@ pub fn parse(arguments: &[OsString], original: Option<&OsStr>) -> Result<Asked, 
 /// A command line that somebody else's shell would have run: split into words, nothing expanded, and a verb or nothing.
 fn remote(line: &OsStr, original: Option<&OsStr>) -> Result<Asked, Error> {
     let foreign = || Error::Foreign(Visible::line(line.as_bytes().get(..64).unwrap_or(line.as_bytes())));
-    if line.len() > LONGEST {
+    // What a shell would take for a second command is none of ours: no verb's argument has such a byte.
+    if line.len() > LONGEST || line.as_bytes().iter().any(|b| b"\n;&|<>()$`".contains(b)) {
         return Err(foreign());
     }
     let words = line.to_str().and_then(shlex::split).ok_or_else(foreign)?;

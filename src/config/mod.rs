@@ -101,20 +101,14 @@ pub enum Error {
 /// [`Error`]: status 78.
 pub fn load(path: &Path) -> Result<Settings, Error> {
     let shown = || path.display().to_string();
-    match files::weakness(path) {
+    let real = match files::resolve(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return parse("", path),
         Err(e) => return Err(Error::Unreadable(shown(), e)),
-        Ok(Some(Weakness::Owner(at, uid))) => {
-            return Err(Error::Owner(at.display().to_string(), uid));
-        }
-        Ok(Some(Weakness::Mode(at, mode))) => {
-            return Err(Error::Mode(at.display().to_string(), mode));
-        }
-        Ok(Some(Weakness::Kind(at))) => return Err(Error::Kind(at.display().to_string())),
-        Ok(None) => {}
-    }
-    // The link was followed by `weakness`, and every step of it is root's.
-    let real = path.canonicalize().map_err(|e| Error::Unreadable(shown(), e))?;
+        Ok(Err(Weakness::Owner(at, uid))) => return Err(Error::Owner(at.display().to_string(), uid)),
+        Ok(Err(Weakness::Mode(at, mode))) => return Err(Error::Mode(at.display().to_string(), mode)),
+        Ok(Err(Weakness::Kind(at))) => return Err(Error::Kind(at.display().to_string())),
+        Ok(Ok(real)) => real,
+    };
     let text = files::read_small(&real, LONGEST).map_err(|e| match e.kind() {
         io::ErrorKind::InvalidData => Error::Kind(shown()),
         _ => Error::Unreadable(shown(), e),

@@ -10,7 +10,7 @@ use super::asking::AtTerminal;
 use super::caller::{self, Caller, Fault};
 use super::environment;
 use super::error::{Error, Status};
-use super::{Visit, refuse};
+use super::{Visit, complain, refuse};
 use crate::audit::{self, Event, SessionLabel};
 use crate::config::{self, Record, Settings};
 use crate::ident::SessionName;
@@ -21,8 +21,7 @@ use crate::sys::clock;
 use crate::sys::files;
 use crate::sys::ids::{self, Identity};
 use crate::sys::tty::Tty;
-use crate::terminal;
-use crate::tmux::{self, Runtime, Socket, Target};
+use crate::tmux::{self, Home, Runtime, Socket, Target};
 
 /// What was found right before anybody is asked for a password.
 struct Ready<'a> {
@@ -43,7 +42,7 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
     let ready = prepare(visit, session)?;
     let limit = ready.settings.time_limit;
     let ending = session::guard(&ready.tty, limit, |link| monitor(&ready, &Rc::new(link)));
-    match ending.map_err(Error::Background)? {
+    match ending.map_err(Error::Session)? {
         Ending::Over(status) => Ok(status),
         Ending::Unclosed(status) => {
             let _ = ready.record(&Event::Unclosed);
@@ -53,6 +52,7 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
         Ending::NoVerdict(NoVerdict::Died) => Err(Error::NoVerdict),
         Ending::NoVerdict(NoVerdict::Interrupted) => Err(Error::Interrupted),
         Ending::NoVerdict(NoVerdict::HungUp) => Err(Error::HungUp),
+        Ending::NoVerdict(NoVerdict::Unopened) => Err(Error::Unopened(limit)),
         Ending::NoVerdict(NoVerdict::Cut) => {
             let _ = ready.record(&Event::Cut);
             Err(Error::MonitorDied)
@@ -66,6 +66,9 @@ fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Err
     let tty = Rc::new(Tty::controlling().map_err(|_| Error::NoTerminal)?);
     if !tty.is_on_standard_streams() {
         return Err(Error::NoTerminal);
+    }
+    if !session::is_in_foreground(&tty) {
+        return Err(Error::Background);
     }
     let socket = tmux::socket(visit.caller.uid);
     if visit.environment.is_inside(&socket) {
@@ -99,8 +102,9 @@ pub(super) fn admit(
 /// The monitor's life: it tells the person and the record what went wrong, and the front only that it is over.
 fn monitor(ready: &Ready<'_>, link: &Rc<Upward>) -> u8 {
     let status = judge_and_live(ready, link).unwrap_or_else(|error| {
-        terminal::print(&mut std::io::stderr(), &format!("tmux-gate: {error}\n"));
+        // First the record: whoever reads our standard error may be slow on purpose.
         refuse(&ready.visit.ids, Some(&ready.visit.caller), &error);
+        complain(&error);
         error.status()
     });
     link.over(status);
@@ -117,18 +121,20 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
 
     ids::become_root()?;
     session::put_right().map_err(Error::Entry)?;
-    link.vouched();
+    link.vouched().map_err(|_| Error::Unguarded)?;
     let groups = judge_again(ready)?;
-    let target = target(ready)?;
-    let label = label(&target);
     ready.record(&Event::Authenticated)?;
+    let home = ready.runtime.make_home(caller.uid)?;
+    let target = target(ready, &home)?;
+    let label = label(&target);
 
     ids::init_groups(&groups)?;
     let opened = vouched.open().map_err(of_pam)?;
     ready.record(&Event::Attached { session: &label })?;
     let started = clock::since_boot();
-    let status = live(ready, link, &target, &opened)?;
-    session::put_right().map_err(Error::Entry)?;
+    let status = live(ready, link, &Session { home, target, opened: &opened })?;
+    // Whatever comes now, the session is closed.
+    let _ = session::put_right();
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
     link.left(status);
     let _ = ready.record(&Event::Detached { session: &label, seconds, status });
@@ -150,16 +156,15 @@ fn judge_again(ready: &Ready<'_>) -> Result<Vec<u32>, Error> {
 }
 
 /// The session that was named, else the last used one, else `main`.
-fn target(ready: &Ready<'_>) -> Result<Target, Error> {
+fn target(ready: &Ready<'_>, home: &Home) -> Result<Target, Error> {
     let caller = &ready.visit.caller;
-    let home = ready.runtime.make_home(caller.uid, caller.gid)?;
     let socket = home.socket()?;
     match (&ready.session, socket) {
         (Some(name), _) => Ok(Target::Named(name.clone())),
         (None, Socket::Absent) => Ok(Target::Named(SessionName::main())),
         (None, Socket::Present) => {
             let question = tmux::list_sessions(&tmux::socket(caller.uid), tmux::LAST_USED);
-            let answer = tmux::as_owner(&ready.settings.tmux, &caller.asking(ready.gate_group), &question)?;
+            let answer = tmux::as_owner(&ready.settings.tmux, &caller.asking(ready.gate_group, home), &question)?;
             Ok(tmux::last_used(&answer).map_or(Target::Named(SessionName::main()), Target::Existing))
         }
     }
@@ -172,18 +177,25 @@ fn label(target: &Target) -> SessionLabel {
     }
 }
 
-fn live(ready: &Ready<'_>, link: &Upward, target: &Target, opened: &pam::Opened) -> Result<u8, Error> {
+/// What the person's program is started in.
+struct Session<'a> {
+    home: Home,
+    target: Target,
+    opened: &'a pam::Opened,
+}
+
+fn live(ready: &Ready<'_>, link: &Upward, session: &Session<'_>) -> Result<u8, Error> {
     let caller = &ready.visit.caller;
     let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
     session::put_right().map_err(Error::Entry)?;
-    // What initgroups gave and pam_group added, and the group of the sockets.
+    // What initgroups gave and pam_group added, and what opens the way to the socket.
     let mut groups = ids::groups()?;
     groups.retain(|gid| *gid != ready.gate_group);
-    groups.push(ready.gate_group);
+    groups.extend([ready.gate_group, session.home.group]);
     let command = session::Command {
         path: ready.settings.tmux.to_string_lossy().into_owned(),
-        arguments: tmux::attach(&tmux::socket(caller.uid), target),
-        environment: environment_of(ready, opened),
+        arguments: tmux::attach(&tmux::socket(caller.uid), &session.target),
+        environment: environment_of(ready, session.opened),
         directory: caller.home.clone(),
         identity: Identity { uid: caller.uid, gid: caller.gid, effective_gid: caller.gid, groups },
         inheritance,
@@ -238,8 +250,8 @@ impl Ready<'_> {
 
 impl Caller {
     /// Who asks this person's own server: himself, with the group of the sockets as effective gid, so that no process of
-    /// his outside can trace the asking client and take the group from it.
-    pub(super) fn asking(&self, gate_group: u32) -> Identity {
-        Identity { uid: self.uid, gid: self.gid, effective_gid: gate_group, groups: Vec::new() }
+    /// his outside can trace the asking client and take the groups from it.
+    pub(super) fn asking(&self, gate_group: u32, home: &Home) -> Identity {
+        Identity { uid: self.uid, gid: self.gid, effective_gid: gate_group, groups: vec![home.group] }
     }
 }

@@ -5,13 +5,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::error::{Error, Status};
-use super::{Visit, caller};
+use super::{Visit, answer_with, caller};
 use crate::cli::Output;
 use crate::config::{self, Settings};
 use crate::inspect;
 use crate::pam;
 use crate::policy::Who;
-use crate::terminal;
 use crate::tmux::{self, Runtime};
 
 /// Prints findings, or that there are none.
@@ -25,7 +24,7 @@ pub fn run(_visit: &Visit, output: Output) -> Result<u8, Error> {
         Output::Text if findings.is_empty() => "everything is set up right\n".to_owned(),
         Output::Text => findings.iter().map(|finding| format!("{finding}\n")).collect(),
     };
-    terminal::print(&mut std::io::stdout(), &text);
+    answer_with(&text)?;
     Ok(if findings.is_empty() { Status::DONE } else { Status::CONFIGURATION })
 }
 
@@ -64,7 +63,9 @@ fn of_group() -> Vec<String> {
         Err(fault) => vec![fault.to_string()],
         Ok(None) => vec![Error::NoGroup.to_string()],
         Ok(Some(group)) => {
-            let members = inspect::members(&group.mem).map(|f| f.to_string());
+            let mut names = group.mem;
+            names.extend(inspect::primary_members(group.gid.as_raw()));
+            let members = inspect::members(&names).map(|f| f.to_string());
             let runtime = Runtime::check(group.gid.as_raw()).err().map(|e| e.to_string());
             members.into_iter().chain(runtime).collect()
         }

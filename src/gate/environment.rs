@@ -53,7 +53,9 @@ fn is_kept(name: &str, value: &[u8]) -> bool {
         ORIGINAL_COMMAND | TMUX => true,
         "TERM" | "COLORTERM" => of("._+-", 64),
         "LANG" => of("._@-", 64),
-        name if name.starts_with("LC_") => name.len() <= 20 && of("._@-", 64),
+        name if name.starts_with("LC_") => {
+            name.len() <= 20 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && of("._@-", 64)
+        }
         // tmux's update-environment: whose agent, display and connection the person has now.
         "SSH_AUTH_SOCK" | "SSH_CONNECTION" | "DISPLAY" | "XAUTHORITY" => of("/._:@%+,=~ []-", 512),
         _ => false,

@@ -72,8 +72,8 @@ pub enum Error {
     #[error("{0}: this terminal is a pane of that socket already; use tmux switch-client, or detach first")]
     Inside(String),
     /// The terminal is another process group's.
-    #[error("the terminal: {0}; run tmux-gate in the foreground")]
-    Background(io::Error),
+    #[error("the terminal: another process group is in its foreground; run tmux-gate in the foreground")]
+    Background,
     /// The group of the sockets is not there.
     #[error("group tmux-gate: missing; run: systemd-sysusers tmux-gate.conf, or groupadd --system tmux-gate")]
     NoGroup,
@@ -94,6 +94,12 @@ pub enum Error {
         "authentication: ended without a verdict; run tmux-gate again, or ask your administrator to look into the log"
     )]
     NoVerdict,
+    /// PAM said yes, and the session's modules did not get done.
+    #[error("the PAM session was not opened within {}, or a module crashed; ask your administrator to look into the log", humantime::format_duration(*.0))]
+    Unopened(Duration),
+    /// The front was stopped or killed before it could guard anything.
+    #[error("the terminal has no guard, tmux-gate was stopped or killed; run it again")]
+    Unguarded,
     /// What ran was cut because the monitor died.
     #[error("the session's monitor died, the client was ended; run tmux-gate again, the session is still there")]
     MonitorDied,
@@ -115,6 +121,9 @@ pub enum Error {
     /// An owner's server does not answer.
     #[error(transparent)]
     Ask(#[from] tmux::AskError),
+    /// Nobody can read the answer.
+    #[error("standard output: {0}; the answer is not complete, run it again with room for it")]
+    Output(io::Error),
     /// fork(2) and the like.
     #[error("the session cannot be started: {0}; try again, or ask your administrator")]
     Session(io::Error),
@@ -124,16 +133,17 @@ impl Error {
     /// The exit status.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Entry(_) | Self::Privilege(_) | Self::NoTerminal | Self::Inside(_) | Self::Background(_) => {
+            Self::Entry(_) | Self::Privilege(_) | Self::NoTerminal | Self::Inside(_) | Self::Background => {
                 Status::FAILED
             }
-            Self::Record(_) | Self::Session(_) | Self::MonitorDied => Status::FAILED,
+            Self::Output(_) | Self::Record(_) | Self::Session(_) | Self::MonitorDied => Status::FAILED,
             Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
             Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) => Status::UNAVAILABLE,
             Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
             Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
             Self::Arguments(cli::Error::Foreign(_)) | Self::Nobody | Self::NotAllowed(_) => Status::REFUSED,
             Self::TimedOut(_) | Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
+            Self::Unopened(_) | Self::Unguarded => Status::REFUSED,
             Self::Changed(_) | Self::Pam(..) => Status::REFUSED,
             Self::NotSetuid | Self::Namespace | Self::Configuration(_) | Self::NoGroup => Status::CONFIGURATION,
             Self::Service(_) | Self::Custody(_) | Self::Tmux(tmux::Unusable::Weak(_)) => Status::CONFIGURATION,

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::Visit;
 use super::attach;
 use super::error::{Error, Status};
+use super::{Visit, answer_with};
 use crate::cli::Output;
 use crate::config;
 use crate::policy::Decision;
-use crate::terminal;
 
 /// Prints the rule that lets the caller pass; a refusal is an error as it would be at the gate.
 ///
@@ -40,6 +39,6 @@ pub fn run(visit: &Visit, output: Output) -> Result<u8, Error> {
         }
         (Output::Text, false) => format!("{name} may not attach: {why}"),
     };
-    terminal::print(&mut std::io::stdout(), &(text + "\n"));
+    answer_with(&(text + "\n"))?;
     Ok(if allowed { Status::DONE } else { Status::REFUSED })
 }

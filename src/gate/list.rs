@@ -5,12 +5,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::error::{Error, Status};
-use super::{Visit, caller};
+use super::{Visit, answer_with, caller};
 use crate::cli::Output;
 use crate::config;
 use crate::ident::Visible;
 use crate::sys::ids;
-use crate::terminal;
 use crate::tmux::{self, CustodyError, Runtime, Socket};
 
 /// The name last: it is the user's text.
@@ -41,7 +40,7 @@ pub fn run(visit: &Visit, output: Output) -> Result<u8, Error> {
             table + &format!("{}: {windows}, {clients}\n", Visible::line(s.name.as_bytes()))
         }),
     };
-    terminal::print(&mut std::io::stdout(), &text);
+    answer_with(&text)?;
     Ok(Status::DONE)
 }
 
@@ -49,17 +48,17 @@ fn ask(visit: &Visit) -> Result<Vec<u8>, Error> {
     let settings = config::load(Path::new(config::PATH))?;
     let group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
     let uid = visit.caller.uid;
-    match Runtime::check(group)?.home(uid).and_then(|home| home.socket()) {
-        Ok(Socket::Present) => {}
-        Ok(Socket::Absent) => return Ok(Vec::new()),
-        Err(CustodyError::Missing(path)) if path.ends_with(&format!("/{uid}")) => {
-            return Ok(Vec::new());
-        }
+    let home = match Runtime::check(group)?.home(uid) {
+        Ok(home) => home,
+        Err(CustodyError::Missing(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
+    };
+    if home.socket()? == Socket::Absent {
+        return Ok(Vec::new());
     }
     tmux::usable(&settings.tmux)?;
     let question = tmux::list_sessions(&tmux::socket(uid), FORMAT);
-    Ok(tmux::as_owner(&settings.tmux, &visit.caller.asking(group), &question)?)
+    Ok(tmux::as_owner(&settings.tmux, &visit.caller.asking(group, &home), &question)?)
 }
 
 fn parse(line: &str) -> Option<Session> {

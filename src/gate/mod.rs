@@ -10,13 +10,13 @@ mod error;
 mod explain;
 mod list;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::audit::{self, Event, Subject};
 use crate::cli::{self, Asked, Command};
 use crate::sys::entry::{self, Inheritance};
 use crate::sys::{files, ids, tty};
-use crate::terminal;
 
 use caller::Caller;
 use environment::Environment;
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
     match visit(environment) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            terminal::print(&mut std::io::stderr(), &format!("tmux-gate: {error}\n"));
+            complain(&error);
             ExitCode::from(error.status())
         }
     }
@@ -77,8 +77,8 @@ fn visit(environment: Environment) -> Result<u8, Error> {
     let command = match cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments) {
         Ok(Asked::Run(command)) => command,
         Ok(Asked::Show(text)) => {
-            terminal::print(&mut std::io::stdout(), &text);
-            return Ok(Status::DONE);
+            ids::become_caller(ids.uid, ids.gid, ids.gid).map_err(Error::Privilege)?;
+            return answer_with(&text).map(|()| Status::DONE);
         }
         Err(error) => {
             refuse(&ids, Some(&caller), &error);
@@ -105,6 +105,17 @@ fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
         Command::Check(output) => check::run(visit, output),
         Command::Explain(output) => explain::run(visit, output),
     }
+}
+
+/// Prints a verb's answer; a stream that is closed or full is an error and never a panic, unlike println!.
+fn answer_with(text: &str) -> Result<(), Error> {
+    let mut stream = std::io::stdout();
+    stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).map_err(Error::Output)
+}
+
+/// Tells the caller why not, if he can be told.
+fn complain(error: &Error) {
+    let _ = std::io::stderr().write_all(format!("tmux-gate: {error}\n").as_bytes());
 }
 
 fn subject(ids: &ids::Caller, caller: Option<&Caller>) -> Subject {

@@ -59,6 +59,14 @@ pub fn members(members: &[String]) -> Option<Finding> {
     (!members.is_empty()).then(|| Finding::Members(Visible::line(members.join(" ").as_bytes())))
 }
 
+/// Who has this group for a primary one, besides the user tmux-gate: as far as /etc/passwd tells.
+pub fn primary_members(gid: u32) -> Vec<String> {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let entries = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let theirs = entries.filter(|e| e.get(3).and_then(|g| g.parse().ok()) == Some(gid));
+    theirs.filter_map(|e| e.first().map(|name| (*name).to_owned())).filter(|name| name != "tmux-gate").collect()
+}
+
 /// Asks tmux for its version: 3.2 or newer.
 ///
 /// # Errors

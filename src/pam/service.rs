@@ -24,17 +24,25 @@ pub enum Fault {
     /// Cannot be read, or is no regular file.
     #[error("{0}: {1}; make it a file of root's with mode 0644")]
     Unreadable(String, io::Error),
-    /// A type of which no line decides.
-    #[error("{0}: no \"{1}\" line, nothing would be checked; see PAM in tmux-gate(1)")]
+    /// A type of which there is no line.
+    #[error("{0}: no \"{1}\" line, so the service other would decide; see PAM in tmux-gate(1)")]
     Lacks(String, &'static str),
     /// A line that lets people in for nothing.
     #[error("{0}: \"{1}\" lets people in unchecked; remove it")]
     LetsIn(String, String),
 }
 
+/// Does libpam report a module that is not there, or leave the line out (`-auth`, pam.conf(5))?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Certain,
+    IfInstalled,
+}
+
 /// One line of a stack, includes followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
+    presence: Presence,
     file: PathBuf,
     kind: String,
     control: String,
@@ -42,18 +50,16 @@ struct Line {
     arguments: Vec<String>,
 }
 
-/// The service file, judged: it is there, root's, and has the lines without which nothing is checked.
+/// The service file, judged: it is there, root's, and has lines of all four types.
 ///
 /// # Errors
 /// The first [`Fault`].
 pub fn find(service: &str) -> Result<PathBuf, Fault> {
     let (path, lines) = stack(service)?;
-    for kind in ["auth", "account"] {
-        if !lines.iter().any(|l| l.kind == kind) {
-            return Err(Fault::Lacks(path.display().to_string(), kind));
-        }
+    match lacking(&lines).next() {
+        Some(kind) => Err(Fault::Lacks(path.display().to_string(), kind)),
+        None => Ok(path),
     }
-    Ok(path)
 }
 
 /// Everything that is wrong with the service file, for `check`.
@@ -62,16 +68,20 @@ pub fn faults(service: &str) -> Vec<Fault> {
         Ok(found) => found,
         Err(fault) => return vec![fault],
     };
-    let lacking = ["auth", "account", "password", "session"]
-        .into_iter()
-        .filter(|kind| !lines.iter().any(|l| l.kind == *kind))
-        .map(|kind| Fault::Lacks(path.display().to_string(), kind));
+    let lacking = lacking(&lines).map(|kind| Fault::Lacks(path.display().to_string(), kind));
     let letting_in = lines
         .iter()
         .enumerate()
         .filter(|(at, line)| lets_in(line, lines.get(..*at).unwrap_or_default(), &path))
         .map(|(_, line)| Fault::LetsIn(line.file.display().to_string(), line.shown()));
     lacking.chain(letting_in).collect()
+}
+
+/// The types for which Linux-PAM would run the service `other`: a line with a `-` before its type may vanish, and does not
+/// count.
+fn lacking(lines: &[Line]) -> impl Iterator<Item = &'static str> {
+    let kinds = ["auth", "account", "password", "session"];
+    kinds.into_iter().filter(|kind| !lines.iter().any(|l| l.kind == *kind && l.presence == Presence::Certain))
 }
 
 /// In the service file itself neither pam_permit nor nullok has a place. Distributions' common files have both, harmless
@@ -112,6 +122,7 @@ fn gather(service: &str, only: Option<&str>, depth: usize, lines: &mut Vec<Line>
                 gather(other, Some(&kind_of(kind)), depth - 1, lines)?;
             }
             [kind, control, module, arguments @ ..] if only.is_none_or(|o| o == kind_of(kind)) => lines.push(Line {
+                presence: if kind.starts_with('-') { Presence::IfInstalled } else { Presence::Certain },
                 file: path.clone(),
                 kind: kind_of(kind),
                 control: (*control).to_owned(),
@@ -150,19 +161,17 @@ fn read(service: &str) -> Result<(PathBuf, String), Fault> {
     for directory in DIRECTORIES {
         let path = Path::new(directory).join(service);
         let shown = path.display().to_string();
-        match files::weakness(&path) {
+        let real = match files::resolve(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(Fault::Unreadable(shown, e)),
-            Ok(Some(Weakness::Kind(at))) => {
+            Ok(Err(Weakness::Kind(at))) => {
                 return Err(Fault::Unreadable(at.display().to_string(), io::ErrorKind::InvalidData.into()));
             }
-            Ok(Some(Weakness::Owner(at, _) | Weakness::Mode(at, _))) => {
+            Ok(Err(Weakness::Owner(at, _) | Weakness::Mode(at, _))) => {
                 return Err(Fault::Weak(at.display().to_string()));
             }
-            Ok(None) => {}
-        }
-        // The link was followed by `weakness`, and every step of it is root's.
-        let real = path.canonicalize().map_err(|e| Fault::Unreadable(shown.clone(), e))?;
+            Ok(Ok(real)) => real,
+        };
         let text = files::read_small(&real, LONGEST).map_err(|e| Fault::Unreadable(shown, e))?;
         return Ok((path, text));
     }
@@ -176,6 +185,7 @@ mod tests {
     fn line(file: &str, text: &str) -> Line {
         let words = words(text);
         Line {
+            presence: Presence::Certain,
             file: file.into(),
             kind: kind_of(&words[0]),
             control: words[1].clone(),

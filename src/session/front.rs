@@ -17,7 +17,7 @@ use nix::unistd;
 use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
 use crate::sys::entry;
 use crate::sys::ids;
-use crate::sys::process::{self, Process};
+use crate::sys::process::{self, Brood, Process};
 use crate::sys::tty::Tty;
 
 /// How it came out.
@@ -42,13 +42,15 @@ pub enum NoVerdict {
     Interrupted,
     /// The terminal hung up.
     HungUp,
+    /// PAM said yes, and the session's modules crashed or took too long.
+    Unopened,
     /// It died while the person's program ran, which was ended.
     Cut,
 }
 
 /// What the monitor is doing, as far as the front was told.
 enum Phase {
-    Judging(Instant),
+    Judging(Instant, Option<Brood>),
     Opening(Instant),
     Running(Process),
     Closing(Instant, u8),
@@ -71,17 +73,16 @@ struct Front<'a> {
 /// of the session after it, and for its closing, each.
 ///
 /// # Errors
-/// Before the fork: the terminal is not this process group's, or a system call failed.
+/// Before the fork: a system call failed.
 pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> io::Result<Ending> {
-    wait_for_foreground(tty)?;
     let modes = tty.modes()?;
     SigSet::all().thread_block()?;
-    process::adopt_orphans(true)?;
+    let brood = Brood::adopt();
     let (link, upward) = link::pair()?;
-    let child = process::fork(|| {
-        process::close_inherited(&[link.as_fd()]);
+    let front = unistd::getpid();
+    let child = process::fork(&[link.as_fd()], || {
         process::show_role("tmux-gate:mon");
-        match put_right() {
+        match put_right().and_then(|()| process::die_with(front)) {
             Ok(()) => monitor(upward),
             Err(_) => 1,
         }
@@ -89,30 +90,34 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     process::show_role("tmux-gate:front");
     let signals =
         process::signals(&[Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP])?;
-    let phase = Phase::Judging(Instant::now() + limit);
+    let phase = Phase::Judging(Instant::now() + limit, brood);
     let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false, deaf: false };
     Ok(front.run())
 }
 
-/// Puts the monitor's process right, before PAM modules run and after they did: what the terminal sends is not obeyed, the
-/// rest is as modules expect it.
+/// Puts the monitor's process right, before PAM modules run and after they did: what the terminal or a shutdown sends is
+/// not obeyed, for half a session would stay open; the rest is as modules expect it.
 ///
 /// # Errors
 /// sigprocmask(2), chdir(2), prctl(2).
 pub fn put_right() -> io::Result<()> {
-    let deaf = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGHUP];
-    entry::put_right(&deaf.into_iter().collect(), Signal::SIGSYS as i32)
+    let unheeded = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGHUP, Signal::SIGTERM];
+    // With a handler for these the terminal would refuse its modes to a process in the background (termios(3)).
+    let blocked = [Signal::SIGTTIN, Signal::SIGTTOU];
+    entry::put_right(&unheeded, &blocked.into_iter().collect(), Signal::SIGSYS as i32)
 }
 
-/// A gate in the background stops until it is brought to the foreground, as every program that asks would.
-fn wait_for_foreground(tty: &Tty) -> io::Result<()> {
+/// Stops while this process is in the background, as every program that asks would; false where nobody brings it to the
+/// foreground.
+#[must_use]
+pub fn is_in_foreground(tty: &Tty) -> bool {
     for _ in 0..16 {
         if tty.foreground() == Some(unistd::getpgrp()) {
-            return Ok(());
+            return true;
         }
         let _ = nix::sys::signal::raise(Signal::SIGTTIN);
     }
-    Err(io::Error::other("not in the foreground of its terminal"))
+    false
 }
 
 impl Front<'_> {
@@ -133,8 +138,7 @@ impl Front<'_> {
             match self.link.heard() {
                 Ok(Some(word)) => {
                     if let Some(status) = self.obey(word) {
-                        self.monitor.signal(Signal::SIGKILL);
-                        process::reap(self.monitor.pid);
+                        self.kill_monitor();
                         return Some(Ending::Over(status));
                     }
                 }
@@ -153,7 +157,7 @@ impl Front<'_> {
                 return Some(ending);
             }
         }
-        if self.hung_up && matches!(self.phase, Phase::Judging(_)) {
+        if self.hung_up && matches!(self.phase, Phase::Judging(..)) {
             return Some(self.end(NoVerdict::HungUp));
         }
         let late = self.deadline().is_some_and(|when| when <= Instant::now());
@@ -189,7 +193,7 @@ impl Front<'_> {
 
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Judging(when) | Phase::Opening(when) | Phase::Closing(when, _) => Some(when),
+            Phase::Judging(when, _) | Phase::Opening(when) | Phase::Closing(when, _) => Some(when),
             Phase::Running(_) => None,
         }
     }
@@ -198,12 +202,13 @@ impl Front<'_> {
     fn obey(&mut self, word: ToFront) -> Option<u8> {
         match word {
             ToFront::Vouched => {
-                // A front that the person could stop or kill would leave the monitor without a guard.
-                if ids::become_root().is_err() {
-                    self.monitor.signal(Signal::SIGKILL);
+                // A front that the person could stop or kill would leave the monitor without a guard. Whoever stopped it
+                // so far has gained no time.
+                let now = Instant::now();
+                if self.deadline().is_some_and(|when| now < when) && ids::become_root().is_ok() {
+                    self.phase = Phase::Opening(now + self.limit);
+                    self.link.send(ToMonitor::Guarding);
                 }
-                let _ = process::adopt_orphans(false);
-                self.phase = Phase::Opening(Instant::now() + self.limit);
             }
             ToFront::Running(program) => self.phase = Phase::Running(program),
             ToFront::Stopped => self.suspend(),
@@ -219,7 +224,7 @@ impl Front<'_> {
         }
         let fatal = signal == Signal::SIGTERM as u32 || signal == Signal::SIGHUP as u32;
         match self.phase {
-            Phase::Judging(_) => Some(self.end(NoVerdict::Interrupted)),
+            Phase::Judging(..) => Some(self.end(NoVerdict::Interrupted)),
             Phase::Opening(_) | Phase::Running(_) | Phase::Closing(..) => {
                 if fatal {
                     self.link.send(ToMonitor::End);
@@ -231,18 +236,25 @@ impl Front<'_> {
 
     /// Ends the monitor, and whatever it started: orphans of modules while PAM judges, the program afterwards.
     fn end(&mut self, why: NoVerdict) -> Ending {
-        self.monitor.signal(Signal::SIGKILL);
-        process::reap(self.monitor.pid);
+        self.kill_monitor();
         match &self.phase {
-            Phase::Judging(_) => process::kill_children(),
-            Phase::Opening(_) => {}
+            Phase::Judging(..) => Ending::NoVerdict(why),
+            Phase::Opening(_) => Ending::NoVerdict(NoVerdict::Unopened),
             Phase::Running(program) => {
                 program.signal(Signal::SIGKILL);
-                return Ending::NoVerdict(NoVerdict::Cut);
+                Ending::NoVerdict(NoVerdict::Cut)
             }
-            Phase::Closing(_, status) => return Ending::Unclosed(*status),
+            Phase::Closing(_, status) => Ending::Unclosed(*status),
         }
-        Ending::NoVerdict(why)
+    }
+
+    /// The monitor, and what modules left behind while PAM judged.
+    fn kill_monitor(&self) {
+        self.monitor.signal(Signal::SIGKILL);
+        process::reap(self.monitor.pid);
+        if let Phase::Judging(_, Some(brood)) = &self.phase {
+            brood.kill();
+        }
     }
 
     /// A module closed the monitor's end of the link. Before a verdict there will be none; afterwards the monitor, which
@@ -251,7 +263,7 @@ impl Front<'_> {
         self.deaf = true;
         let when = Instant::now() + self.limit;
         match &self.phase {
-            Phase::Judging(_) => return true,
+            Phase::Judging(..) => return true,
             Phase::Opening(_) => {}
             Phase::Running(program) => {
                 program.signal(Signal::SIGHUP);

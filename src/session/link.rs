@@ -4,12 +4,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, send, sendmsg,
-    socketpair,
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, send, sendmsg, socketpair};
 use nix::unistd::Pid;
 
 use crate::sys::process::{self, Process};
@@ -31,13 +28,15 @@ pub enum ToFront {
 /// From the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToMonitor {
+    /// The front is root as well, and guards the terminal.
+    Guarding,
     /// Continue what was stopped.
     Resume,
     /// End it.
     End,
 }
 
-/// The monitor will say nothing more.
+/// The other side will say nothing more.
 #[derive(Debug)]
 pub struct Gone;
 
@@ -58,9 +57,19 @@ pub fn pair() -> io::Result<(Downward, Upward)> {
 }
 
 impl Upward {
-    /// PAM judged.
-    pub fn vouched(&self) {
+    /// PAM judged. Waits until the front, which the person could stop or kill so far, is root as well.
+    ///
+    /// # Errors
+    /// [`Gone`]: it does not answer within a second. Nobody may be let in.
+    pub fn vouched(&self) -> Result<(), Gone> {
         self.send(b"V");
+        let patience = PollTimeout::from(1000u16);
+        let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], patience);
+        match self.heard() {
+            // From here on the monitor outlives the front, to close what it opens.
+            Some(ToMonitor::Guarding) => process::die_with_nobody().map_err(|_| Gone),
+            Some(ToMonitor::Resume | ToMonitor::End) | None => Err(Gone),
+        }
     }
 
     /// The program was stopped.
@@ -101,6 +110,7 @@ impl Upward {
     pub fn heard(&self) -> Option<ToMonitor> {
         let mut message = [0; 1];
         match recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty()) {
+            Ok(1) if message == *b"G" => Some(ToMonitor::Guarding),
             Ok(1) if message == *b"R" => Some(ToMonitor::Resume),
             Err(Errno::EAGAIN | Errno::EINTR) => None,
             _ => Some(ToMonitor::End),
@@ -112,6 +122,7 @@ impl Downward {
     /// Tells the monitor.
     pub fn send(&self, word: ToMonitor) {
         let message = match word {
+            ToMonitor::Guarding => b"G",
             ToMonitor::Resume => b"R",
             ToMonitor::End => b"E",
         };
@@ -124,16 +135,10 @@ impl Downward {
     /// [`Gone`] when there will be no more, or when a message is none of ours: a module broke the monitor.
     pub fn heard(&self) -> Result<Option<ToFront>, Gone> {
         let mut message = [0; 5];
-        let mut space = cmsg_space!([i32; 1]);
-        let (length, rights) = {
-            let mut parts = [io::IoSliceMut::new(&mut message)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let got = match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-                Ok(got) => got,
-                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
-                Err(_) => return Err(Gone),
-            };
-            (got.bytes, got.cmsgs().ok().into_iter().flatten().find_map(descriptor))
+        let (length, rights) = match process::receive(self.0.as_fd(), &mut message) {
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(_) => return Err(Gone),
         };
         match (message.get(..length).unwrap_or_default(), rights) {
             ([b'V'], None) => Ok(Some(ToFront::Vouched)),
@@ -146,13 +151,6 @@ impl Downward {
             }
             _ => Err(Gone),
         }
-    }
-}
-
-fn descriptor(control: ControlMessageOwned) -> Option<OwnedFd> {
-    match control {
-        ControlMessageOwned::ScmRights(fds) => fds.first().map(|fd| process::received(*fd)),
-        _ => None,
     }
 }
 

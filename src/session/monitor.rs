@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 use nix::unistd;
 
 use super::child::{Command, live_as};
@@ -18,73 +18,108 @@ use crate::sys::tty::Tty;
 /// How long a program may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs `command` in the foreground of `tty` until it ends, and returns its exit status, 1 if a signal ended it.
+/// Runs `command` in the foreground of `tty` until it ends, and returns its exit status, 1 if a signal ended it or if it
+/// could not even be killed.
 ///
 /// # Errors
 /// fork(2), signalfd(2): nothing runs then.
 pub fn live(link: &Upward, tty: &Tty, command: &Command) -> io::Result<u8> {
-    let watched = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
-    let signals = process::signals(&watched)?;
+    let signals = process::signals(&[Signal::SIGCHLD, Signal::SIGTERM])?;
     let own = unistd::getpid();
-    let program = process::fork(|| live_as(command, tty, own))?;
-    let mut killing: Option<Instant> = None;
-    if link.running(&program).is_err() {
-        ask_to_end(&program);
-        killing = Some(Instant::now() + GRACE);
+    let program = process::fork(&[link.as_fd(), signals.as_fd()], || live_as(command, tty, own))?;
+    let mut life = Life { link, program, signals, end: None, stopped: false };
+    if link.running(&life.program).is_err() {
+        life.ask_to_end();
     }
     loop {
-        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(link.as_fd(), PollFlags::POLLIN)];
-        // Once the end was asked for, the link has nothing more to say (and would be readable for ever).
-        let count = if killing.is_some() { 1 } else { 2 };
-        match poll(fds.get_mut(..count).unwrap_or_default(), patience(killing)) {
-            Ok(0) => program.signal(Signal::SIGKILL),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => program.signal(Signal::SIGKILL),
-        }
-        let mut end = false;
-        while let Ok(Some(signal)) = signals.read_signal() {
-            end |= signal.ssi_signo == Signal::SIGTERM as u32;
-        }
-        if killing.is_none() {
-            match link.heard() {
-                Some(ToMonitor::Resume) => program.signal(Signal::SIGCONT),
-                Some(ToMonitor::End) => end = true,
-                None => {}
-            }
-            if end {
-                ask_to_end(&program);
-                killing = Some(Instant::now() + GRACE);
-            }
-        }
-        if let Some(status) = reap(link, &program) {
+        if let Some(status) = life.turn() {
             return Ok(status);
         }
     }
 }
 
-fn patience(killing: Option<Instant>) -> PollTimeout {
-    killing.map_or(PollTimeout::NONE, |when| {
-        PollTimeout::try_from(when.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO)
-    })
+/// How far the end of the program has come.
+#[derive(Clone, Copy)]
+enum End {
+    /// It was asked to end, and has time until then.
+    Asked(Instant),
+    /// It was killed. What does not end of that by then is traced or stuck in the kernel, and is waited for no longer.
+    Killed(Instant),
 }
 
-/// A tmux client that is hung up on gives the terminal back; a stopped one must go on first.
-fn ask_to_end(program: &Process) {
-    program.signal(Signal::SIGHUP);
-    program.signal(Signal::SIGCONT);
+struct Life<'a> {
+    link: &'a Upward,
+    program: Process,
+    signals: SignalFd,
+    end: Option<End>,
+    /// Said so, and not told to go on yet: said once, however often it happens.
+    stopped: bool,
 }
 
-/// Takes note of every child that changed (modules leave some behind); the status if the program ended.
-fn reap(link: &Upward, program: &Process) -> Option<u8> {
-    while let Some(change) = process::next_change() {
-        match change {
-            Change::Exited(pid, status) if pid == program.pid => {
-                return Some(u8::try_from(status).unwrap_or(1));
+impl Life<'_> {
+    /// Waits for whatever happens next; the status if that is the end.
+    fn turn(&mut self) -> Option<u8> {
+        let on = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = vec![on(self.signals.as_fd())];
+        if self.end.is_none() {
+            // Once the end was asked for, the link has nothing more to say, and may be readable for ever.
+            fds.push(on(self.link.as_fd()));
+        }
+        let waited = poll(&mut fds, self.patience());
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGTERM as u32 {
+                self.ask_to_end();
             }
-            Change::Killed(pid) if pid == program.pid => return Some(1),
-            Change::Stopped(pid) if pid == program.pid => link.stopped(),
-            Change::Exited(..) | Change::Killed(_) | Change::Stopped(_) => {}
+        }
+        match self.end {
+            None => self.listen(),
+            Some(End::Asked(_)) if waited == Ok(0) => {
+                self.program.signal(Signal::SIGKILL);
+                self.end = Some(End::Killed(Instant::now() + GRACE));
+            }
+            Some(End::Killed(_)) if waited == Ok(0) => return Some(1),
+            Some(End::Asked(_) | End::Killed(_)) => {}
+        }
+        self.look()
+    }
+
+    fn patience(&self) -> PollTimeout {
+        let Some(End::Asked(when) | End::Killed(when)) = self.end else { return PollTimeout::NONE };
+        PollTimeout::try_from(when.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO)
+    }
+
+    fn listen(&mut self) {
+        match self.link.heard() {
+            Some(ToMonitor::Resume) => {
+                self.stopped = false;
+                self.program.signal(Signal::SIGCONT);
+            }
+            Some(ToMonitor::End) => self.ask_to_end(),
+            Some(ToMonitor::Guarding) | None => {}
         }
     }
-    None
+
+    /// A tmux client that is hung up on gives the terminal back; a stopped one must go on first.
+    fn ask_to_end(&mut self) {
+        if self.end.is_none() {
+            self.program.signal(Signal::SIGHUP);
+            self.program.signal(Signal::SIGCONT);
+            self.end = Some(End::Asked(Instant::now() + GRACE));
+        }
+    }
+
+    /// The status, if the program ended.
+    fn look(&mut self) -> Option<u8> {
+        match process::change_of(self.program.pid)? {
+            Change::Exited(status) => Some(u8::try_from(status).unwrap_or(1)),
+            Change::Killed => Some(1),
+            Change::Stopped => {
+                if !self.stopped {
+                    self.stopped = true;
+                    self.link.stopped();
+                }
+                None
+            }
+        }
+    }
 }

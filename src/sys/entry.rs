@@ -8,8 +8,10 @@ use std::io;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
+
+use super::process;
 
 /// Takes what `keep` accepts out of the environment and leaves the environment empty.
 ///
@@ -58,11 +60,13 @@ fn limits_now() -> io::Result<Limits> {
 }
 
 /// Where root lacks CAP_SYS_RESOURCE (containers) a caller's hard limit stays. Below these a PAM module could not write
-/// down that a guess was wrong, or not open the file.
+/// down that a guess was wrong, and the kernel would kill the front or the monitor at a time of the caller's choice.
 fn least(resource: Resource) -> rlim_t {
     match resource {
         Resource::RLIMIT_FSIZE => 256 << 10,
         Resource::RLIMIT_NOFILE => 32,
+        Resource::RLIMIT_CPU => 60,
+        Resource::RLIMIT_AS | Resource::RLIMIT_DATA => 128 << 20,
         _ => 0,
     }
 }
@@ -139,27 +143,29 @@ const OURS: Mode = Mode::from_bits_truncate(0o077);
 /// # Errors
 /// The system call that failed: nothing may go on after it.
 pub fn cleanse() -> io::Result<Inheritance> {
-    // SAFETY: plain system call on numbers; this process owns nothing above 2 yet.
-    if unsafe { libc::close_range(3, libc::c_uint::MAX, 0) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    process::close_from_3(0)?;
     let given = umask(OURS) | Mode::from_bits_truncate(0o022);
     let limits = limits_now()?;
     let inheritance = Inheritance { limits, raised: raise(limits)?, umask: given };
     disarm_timers();
-    put_right(&SigSet::empty(), libc::SIGRTMAX())?;
+    // Both survive execve(2): one makes every wait as long as the caller likes, the other gives us his orphans.
+    prctl::set_timerslack(50_000)?;
+    prctl::set_child_subreaper(false)?;
+    put_right(&[], &SigSet::empty(), libc::SIGRTMAX())?;
     Ok(inheritance)
 }
 
 /// What both the caller and PAM modules can disturb: dispositions of the signals up to `last`, mask, umask, working
-/// directory, core dumps.
+/// directory, core dumps. The signals in `unheeded` do nothing, and are back at their default in what is executed.
 ///
 /// # Errors
 /// The system call that failed: nothing may go on after it.
-pub fn put_right(blocked: &SigSet, last: libc::c_int) -> io::Result<()> {
-    default_signals(last);
-    ignore(libc::SIGPIPE);
-    ignore(libc::SIGXFSZ);
+pub fn put_right(unheeded: &[Signal], blocked: &SigSet, last: libc::c_int) -> io::Result<()> {
+    let unheeded = || [Signal::SIGPIPE, Signal::SIGXFSZ].iter().chain(unheeded).map(|signal| *signal as libc::c_int);
+    for signal in (1..=last).filter(|signal| !unheeded().any(|one| one == *signal)) {
+        default_signal(signal);
+    }
+    unheeded().for_each(heed_not);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(blocked), None)?;
     umask(OURS);
     prctl::set_dumpable(false)?;
@@ -167,23 +173,28 @@ pub fn put_right(blocked: &SigSet, last: libc::c_int) -> io::Result<()> {
 }
 
 /// An ignored SIGCHLD would make PAM modules misread how their helpers ended.
-fn default_signals(last: libc::c_int) {
-    for signal in 1..=last {
-        // SAFETY: SIG_DFL installs no code of ours; SIGKILL and SIGSTOP are refused, which is what they are.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
+fn default_signal(signal: libc::c_int) {
+    // The kernel's struct sigaction, all zeroes: SIG_DFL, no flags, no mask. By system call, because the C library keeps
+    // two of the signals to itself, and a caller may have ignored these too.
+    let default = [0_u64; 4];
+    let none = std::ptr::null_mut::<u64>();
+    // SAFETY: SIG_DFL installs no code of ours; the structure is at most 32 bytes long, a signal set 8.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8) };
 }
 
 /// Signals as a program expects them that is about to be executed: default, none blocked. Those of real time were put right
 /// at entry.
 pub fn signals_for_program() {
-    default_signals(libc::SIGSYS);
+    (1..=libc::SIGSYS).for_each(default_signal);
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
 }
 
-fn ignore(signal: libc::c_int) {
-    // SAFETY: SIG_IGN installs no code of ours.
-    unsafe { libc::signal(signal, libc::SIG_IGN) };
+/// A handler that does nothing, and not SIG_IGN or a mask: those are inherited by what modules execute.
+fn heed_not(signal: libc::c_int) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler: extern "C" fn(libc::c_int) = nothing;
+    // SAFETY: the handler touches nothing. signal(2) of glibc and musl restarts what it interrupts.
+    unsafe { libc::signal(signal, handler as libc::sighandler_t) };
 }
 
 /// alarm(2) and setitimer(2) survive execve(2): a caller could have a root process killed at a moment of his choice.

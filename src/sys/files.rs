@@ -16,36 +16,55 @@ pub enum Weakness {
     Kind(PathBuf),
 }
 
-/// The first component of `path`, links followed as the kernel would, that somebody besides root may change.
+/// Follows `path` as the kernel would, one link at a time, and judges every step: `Ok(Ok(real))` is a path without links
+/// of which nobody besides root can change any part, so its name means the file for as long as root leaves it.
 ///
 /// # Errors
-/// lstat(2), realpath(3).
-pub fn weakness(path: &Path) -> io::Result<Option<Weakness>> {
-    let mut steps: Vec<&Path> = path.ancestors().collect();
-    steps.reverse();
-    let mut links = false;
-    for step in steps {
-        let found = fs::symlink_metadata(step)?;
+/// lstat(2), readlink(2); `ELOOP` after 40 links.
+pub fn resolve(path: &Path) -> io::Result<Result<PathBuf, Weakness>> {
+    let steps = |path: &Path| -> Vec<PathBuf> { path.components().rev().map(|step| step.as_os_str().into()).collect() };
+    let mut real = PathBuf::new();
+    let mut ahead = steps(path);
+    let mut links = 0;
+    while let Some(step) = ahead.pop() {
+        if step.as_os_str() == ".." {
+            real.pop();
+            continue;
+        }
+        // An absolute step, the root, replaces what came before.
+        let at = real.join(step);
+        let found = match fs::symlink_metadata(&at) {
+            // What a link promises and is not there is not the same as nothing.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && links > 0 => {
+                return Err(io::Error::from_raw_os_error(libc::ENOLINK));
+            }
+            found => found?,
+        };
         if found.uid() != 0 {
-            return Ok(Some(Weakness::Owner(step.to_owned(), found.uid())));
+            return Ok(Err(Weakness::Owner(at, found.uid())));
         }
         if found.is_symlink() {
-            links = true;
+            links += 1;
+            if links > 40 {
+                return Err(io::Error::from_raw_os_error(libc::ELOOP));
+            }
+            ahead.extend(steps(&fs::read_link(&at)?));
             continue;
         }
         if found.mode() & 0o022 != 0 {
-            return Ok(Some(Weakness::Mode(step.to_owned(), found.mode() & 0o7777)));
+            return Ok(Err(Weakness::Mode(at, found.mode() & 0o7777)));
         }
-        if !(found.is_dir() || (step == path && found.is_file())) {
-            return Ok(Some(Weakness::Kind(step.to_owned())));
+        if !(found.is_dir() || (ahead.is_empty() && found.is_file())) {
+            return Ok(Err(Weakness::Kind(at)));
         }
+        real = at;
     }
-    // Every link is root's, so it leads where root said: the same questions there.
-    if links { weakness(&fs::canonicalize(path)?) } else { Ok(None) }
+    Ok(Ok(real))
 }
 
 /// Reads a regular file of at most `limit` bytes without following a last link and without ever blocking on what is
-/// not a file (CVE-2024-22365). Call [`weakness`] first: it is what makes the file's name mean the file.
+/// not a file (CVE-2024-22365). Call [`resolve`] first and read what it gives: it is what makes the file's name mean the
+/// file.
 ///
 /// # Errors
 /// open(2), read(2); `InvalidData` for what is not a regular file, is larger than `limit`, or is not UTF-8.
@@ -72,4 +91,14 @@ pub fn is_this_program(path: &Path) -> bool {
         return false;
     };
     own.dev() == other.dev() && own.ino() == other.ino()
+}
+
+/// A random number from the kernel.
+///
+/// # Errors
+/// open(2), read(2) of /dev/urandom.
+pub fn random() -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u32::from_ne_bytes(bytes))
 }

@@ -4,12 +4,15 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{self, ForkResult, Pid};
+pub use nix::unistd::Pid;
+use nix::unistd::{self, ForkResult};
 
 /// A process that can be waited for and killed without a chance to hit another of the same pid (CVE-2013-4288).
 pub struct Process {
@@ -53,16 +56,27 @@ impl AsFd for Process {
     }
 }
 
-/// Forks. The child runs `child`, exits with what it returns, if it returns, and runs nothing after it: no destructor of
-/// the parent's, no `?` that crosses over.
+/// Forks. The child closes its copies of `parents`, which only its parent uses, runs `child`, exits with what that returns,
+/// if it returns, and runs nothing after it: no destructor of the parent's, no `?` that crosses over.
 ///
 /// # Errors
 /// fork(2), pidfd_open(2).
-pub fn fork(child: impl FnOnce() -> u8) -> io::Result<Process> {
-    // SAFETY: the process has one thread, so the child may do whatever its parent could.
+pub fn fork(parents: &[BorrowedFd<'_>], child: impl FnOnce() -> u8) -> io::Result<Process> {
+    // SAFETY: we start no thread. A PAM module that does takes the risk that fork(2) names: its locks are lost to the
+    // child, which allocates a little and executes.
     match unsafe { unistd::fork() }? {
-        ForkResult::Child => exit_now(child()),
-        ForkResult::Parent { child } => Process::of_child(child),
+        ForkResult::Child => {
+            for fd in parents {
+                // SAFETY: the child never returns to who owns the descriptor, so nobody uses or closes it again.
+                unsafe { libc::close(fd.as_raw_fd()) };
+            }
+            exit_now(child())
+        }
+        ForkResult::Parent { child } => Process::of_child(child).inspect_err(|_| {
+            // Nobody could watch it.
+            let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+            reap(child);
+        }),
     }
 }
 
@@ -74,32 +88,30 @@ pub fn exit_now(status: u8) -> ! {
 
 /// Replaces this process; returns only why it could not.
 pub fn exec(path: &str, arguments: &[String], environment: &[String]) -> io::Error {
-    let c = |text: &String| CString::new(text.as_str()).unwrap_or_default();
-    let (arguments, environment): (Vec<_>, Vec<_>) =
-        (arguments.iter().map(c).collect(), environment.iter().map(c).collect());
-    match unistd::execve(&c(&path.to_owned()), &arguments, &environment) {
+    let c = |text: &str| CString::new(text).unwrap_or_default();
+    let all = |texts: &[String]| texts.iter().map(|text| c(text)).collect::<Vec<_>>();
+    match unistd::execve(&c(path), &all(arguments), &all(environment)) {
         Err(errno) => errno.into(),
     }
 }
 
-/// A child that changed its state.
+/// What became of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It ended with this exit status.
-    Exited(Pid, i32),
+    Exited(i32),
     /// A signal ended it.
-    Killed(Pid),
+    Killed,
     /// A signal stopped it.
-    Stopped(Pid),
+    Stopped,
 }
 
-/// The next child that ended or was stopped, without waiting; `None` if there is none.
-pub fn next_change() -> Option<Change> {
-    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-    match waitpid(Pid::from_raw(-1), Some(flags)).ok()? {
-        WaitStatus::Exited(pid, status) => Some(Change::Exited(pid, status)),
-        WaitStatus::Signaled(pid, ..) => Some(Change::Killed(pid)),
-        WaitStatus::Stopped(pid, _) => Some(Change::Stopped(pid)),
+/// What became of the child `pid` since the last call, without waiting.
+pub fn change_of(pid: Pid) -> Option<Change> {
+    match waitpid(pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)).ok()? {
+        WaitStatus::Exited(_, status) => Some(Change::Exited(status)),
+        WaitStatus::Signaled(..) => Some(Change::Killed),
+        WaitStatus::Stopped(..) => Some(Change::Stopped),
         _ => None,
     }
 }
@@ -109,21 +121,33 @@ pub fn reap(pid: Pid) {
     while matches!(waitpid(pid, None), Err(nix::errno::Errno::EINTR)) {}
 }
 
-/// Orphans below this process become its children (prctl(2), PR_SET_CHILD_SUBREAPER), or no longer do.
-///
-/// # Errors
-/// prctl(2).
-pub fn adopt_orphans(yes: bool) -> io::Result<()> {
-    Ok(prctl::set_child_subreaper(yes)?)
+/// Orphans below this process become its children from now on (prctl(2), PR_SET_CHILD_SUBREAPER): proof that all children
+/// are then of its own making. A caller may have made children before he executed us; then there is no such proof.
+pub struct Brood(());
+
+impl Brood {
+    /// `None` where children are there already, or the kernel cannot say.
+    pub fn adopt() -> Option<Self> {
+        children().filter(Vec::is_empty)?;
+        prctl::set_child_subreaper(true).ok().map(|()| Self(()))
+    }
+
+    /// Kills all children and those that they leave behind, for a second at most.
+    pub fn kill(&self) {
+        let until = Instant::now() + Duration::from_secs(1);
+        while let Some(children) = children().filter(|c| !c.is_empty() && Instant::now() < until) {
+            for pid in children {
+                let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+                let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+            }
+        }
+    }
 }
 
-/// Kills and reaps all children, those that the killed leave behind too.
-pub fn kill_children() {
-    while let Some(children) = children().filter(|c| !c.is_empty()) {
-        for pid in children {
-            let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
-            reap(pid);
-        }
+impl Drop for Brood {
+    /// Orphans are init's again.
+    fn drop(&mut self) {
+        let _ = prctl::set_child_subreaper(false);
     }
 }
 
@@ -139,6 +163,19 @@ fn children() -> Option<Vec<Pid>> {
 pub fn die_with(parent: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if unistd::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// The parent of this process.
+pub fn parent() -> Pid {
+    unistd::getppid()
+}
+
+/// Takes [`die_with`] back.
+///
+/// # Errors
+/// prctl(2).
+pub fn die_with_nobody() -> io::Result<()> {
+    Ok(prctl::set_pdeathsig(None)?)
 }
 
 /// Blocks `signals` and makes them readable.
@@ -159,28 +196,40 @@ pub fn show_role(role: &str) {
 /// Before a program is executed: signals as a program expects them, and no descriptor above 2, whoever left it open.
 pub fn default_signals_and_descriptors() {
     super::entry::signals_for_program();
-    // SAFETY: marks numbers; what this process still holds stays open until execve(2).
-    unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+    // What this process still holds stays open until execve(2).
+    let _ = close_from_3(libc::CLOSE_RANGE_CLOEXEC);
 }
 
-/// In a forked child: closes what the parent's copies of `others` are, which are never dropped there.
-pub fn close_inherited(others: &[BorrowedFd<'_>]) {
-    for fd in others {
-        // SAFETY: the child never returns to the owner of the descriptor (`fork`), so nobody uses or closes it again.
-        unsafe { libc::close(fd.as_raw_fd()) };
+/// close_range(2) from 3 to the end. With no `flags` only for a process that owns nothing there yet.
+pub(super) fn close_from_3(flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: a plain system call on numbers, by its number because musl has no function for it.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
 /// Stops this process as Ctrl-Z would: not at all where no shell would continue it (orphaned process group).
 pub fn stop_self() {
     let stop = SigSet::from(Signal::SIGTSTP);
-    let _ = stop.thread_unblock();
+    // Raised while it is blocked: one that is pending already and this one are one.
     let _ = nix::sys::signal::raise(Signal::SIGTSTP);
+    let _ = stop.thread_unblock();
     let _ = stop.thread_block();
 }
 
-/// Owns a descriptor that recvmsg(2) just made in this process.
-pub fn received(fd: i32) -> OwnedFd {
-    // SAFETY: the kernel installed it for this call's caller, who takes it out of the control message once.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+/// Receives one message, and the descriptor that came with it; the length is 0 at the end.
+///
+/// # Errors
+/// recvmsg(2).
+pub fn receive(socket: BorrowedFd<'_>, message: &mut [u8]) -> nix::Result<(usize, Option<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([i32; 1]);
+    let mut parts = [io::IoSliceMut::new(message)];
+    let got = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let first = got.cmsgs().ok().into_iter().flatten().find_map(|control| match control {
+        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        _ => None,
+    });
+    // SAFETY: the kernel made it in this call, there is room for one only, and nobody else knows it.
+    Ok((got.bytes, first.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })))
 }

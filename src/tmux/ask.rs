@@ -38,7 +38,7 @@ pub enum Error {
 /// [`Error`].
 pub fn as_owner(tmux: &Path, owner: &Identity, arguments: &[String]) -> Result<Vec<u8>, Error> {
     let (reader, writer) = unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(io::Error::from)?;
-    let child = process::fork(|| become_tmux(tmux, owner, arguments, &writer))?;
+    let child = process::fork(&[reader.as_fd()], || become_tmux(tmux, owner, arguments, &writer))?;
     drop(writer);
     let answer = read_all(File::from(reader));
     child.signal(Signal::SIGKILL);

@@ -1,22 +1,29 @@
-//! Where is a user's socket, and can anybody else get there? `/run/tmux-gate` is root:tmux-gate 0710, a user's directory
-//! in it his own, 0700: the directory is the wall, the socket's own mode the second one.
+//! Where is a user's socket, and can anybody else get there? `/run/tmux-gate` is root:tmux-gate 0710; a user's directory in
+//! it is root's, 0770, and its group is nobody's: a number drawn when the directory is made, at the first entry since boot,
+//! and given to what the gate starts for that user, with the group tmux-gate. So neither a file that another person made
+//! set-group-id tmux-gate opens it, nor one of the owner's from before, nor the working directory of a process in it.
 //!
 //! MUST: directories through descriptors; what is wrong is refused by name, never repaired.
 //! Never: a connection to the socket.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
-use nix::unistd::{Gid, Uid as RawUid, UnlinkatFlags, fchown, unlinkat};
+use nix::unistd::{Gid, UnlinkatFlags, fchown, unlinkat};
 
 use crate::ident::Uid;
+use crate::sys::files;
 
 pub(super) const RUNTIME: &str = "/run/tmux-gate";
 pub(super) const SOCKET: &str = "default";
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// The groups that users' directories are given are drawn from these, which no distribution assigns (systemd's UIDS-GIDS).
+const DRAWN: RangeInclusive<u32> = 0x7000_0000..=0x7fff_ffff;
 
 /// What is wrong with a directory or with what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +53,18 @@ pub enum Error {
     /// Others can get in, or the owner cannot.
     #[error("{0}: mode {1:04o}, not {2:04o}; find out why, then run: chmod {2:04o} {0}")]
     Mode(String, u32, u32),
+    /// A user's directory that the gate did not make, or that was changed.
+    #[error("{path}: {uid}:{gid} with mode {mode:04o}, not as tmux-gate makes it; find out why, then remove it")]
+    Foreign {
+        /// The directory.
+        path: String,
+        /// Whose it is.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Its mode.
+        mode: u32,
+    },
     /// Something that is not the user's socket has the socket's name.
     #[error("{0}: not a socket of uid {1}; find out who put it there, then remove it")]
     NotSocket(String, Uid),
@@ -59,11 +78,13 @@ pub struct Runtime {
     directory: OwnedFd,
 }
 
-/// A user's directory, found right.
+/// A user's directory, found as the gate makes it.
 pub struct Home {
     directory: OwnedFd,
     path: String,
     uid: Uid,
+    /// The group that opens it, for what the gate starts for this user.
+    pub group: u32,
 }
 
 impl Runtime {
@@ -74,7 +95,7 @@ impl Runtime {
     pub fn check(group: u32) -> Result<Self, Error> {
         let directory = openat(AT_FDCWD, RUNTIME, DIRECTORY, Mode::empty()).map_err(|e| refused(RUNTIME, e))?;
         let found = fstat(&directory).map_err(|e| Error::Io(RUNTIME.to_owned(), e.into()))?;
-        judge(RUNTIME, &found, (0, Some(group)), 0o710)?;
+        judge(&found, group)?;
         Ok(Self { directory })
     }
 
@@ -88,33 +109,37 @@ impl Runtime {
         let directory =
             openat(&self.directory, name.as_str(), DIRECTORY, Mode::empty()).map_err(|e| refused(&path, e))?;
         let found = fstat(&directory).map_err(|e| Error::Io(path.clone(), e.into()))?;
-        judge(&path, &found, (uid.raw(), None), 0o700)?;
-        Ok(Home { directory, path, uid })
+        let (gid, mode) = (found.st_gid, found.st_mode & 0o7777);
+        if found.st_uid != 0 || !DRAWN.contains(&gid) || mode != 0o770 {
+            return Err(Error::Foreign { path, uid: found.st_uid, gid, mode });
+        }
+        Ok(Home { directory, path, uid, group: gid })
     }
 
     /// Looks at the user's directory and makes it first if it is not there. Needs root.
     ///
     /// # Errors
     /// [`Error`]: status 78.
-    pub fn make_home(&self, uid: Uid, gid: u32) -> Result<Home, Error> {
+    pub fn make_home(&self, uid: Uid) -> Result<Home, Error> {
         match self.home(uid) {
             Err(Error::Missing(_)) => {}
             found => return found,
         }
         let path = format!("{RUNTIME}/{uid}");
-        self.make(uid, gid).map_err(|e| Error::Io(path, e.into()))?;
+        let drawn = files::random().map_err(|e| Error::Io(path.clone(), e))? & (DRAWN.end() - DRAWN.start());
+        self.make(uid, DRAWN.start() + drawn).map_err(|e| Error::Io(path, e.into()))?;
         self.home(uid)
     }
 
     /// Made under another name and renamed when it is right, so that a crash between leaves nobody locked out.
-    fn make(&self, uid: Uid, gid: u32) -> nix::Result<()> {
+    fn make(&self, uid: Uid, group: u32) -> nix::Result<()> {
         let (name, new) = (uid.to_string(), format!(".{uid}.{}", std::process::id()));
         mkdirat(&self.directory, new.as_str(), Mode::S_IRWXU)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let made = openat(&self.directory, new.as_str(), flags, Mode::empty())
             .and_then(|directory| {
-                fchmod(&directory, Mode::S_IRWXU)?;
-                fchown(&directory, Some(RawUid::from_raw(uid.raw())), Some(Gid::from_raw(gid)))
+                fchown(&directory, None, Some(Gid::from_raw(group)))?;
+                fchmod(&directory, Mode::S_IRWXU | Mode::S_IRWXG)
             })
             .and_then(|()| {
                 let flags = RenameFlags::RENAME_NOREPLACE;
@@ -168,17 +193,13 @@ fn is(found: &FileStat, kind: SFlag) -> bool {
     found.st_mode & SFlag::S_IFMT.bits() == kind.bits()
 }
 
-fn judge(path: &str, found: &FileStat, (uid, gid): (u32, Option<u32>), mode: u32) -> Result<(), Error> {
-    let path = path.to_owned();
-    if !is(found, SFlag::S_IFDIR) {
-        return Err(Error::NotDirectory(path));
-    }
-    let want_gid = gid.unwrap_or(found.st_gid);
-    if (found.st_uid, found.st_gid) != (uid, want_gid) {
-        return Err(Error::Owner { path, uid: found.st_uid, gid: found.st_gid, want_uid: uid, want_gid });
+fn judge(found: &FileStat, want_gid: u32) -> Result<(), Error> {
+    let path = RUNTIME.to_owned();
+    if (found.st_uid, found.st_gid) != (0, want_gid) {
+        return Err(Error::Owner { path, uid: found.st_uid, gid: found.st_gid, want_uid: 0, want_gid });
     }
     match found.st_mode & 0o7777 {
-        now if now == mode => Ok(()),
-        now => Err(Error::Mode(path, now, mode)),
+        0o710 => Ok(()),
+        mode => Err(Error::Mode(path, mode, 0o710)),
     }
 }

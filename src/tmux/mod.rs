@@ -8,10 +8,10 @@ mod custody;
 use std::path::Path;
 
 pub use ask::{Error as AskError, as_owner};
-pub use custody::{Error as CustodyError, Runtime, Socket};
+pub use custody::{Error as CustodyError, Home, Runtime, Socket};
 
 use crate::ident::{SessionName, Uid};
-use crate::sys::files;
+use crate::sys::files::{self, Weakness};
 
 /// Which session to attach to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +38,10 @@ pub enum Unusable {
 /// # Errors
 /// [`Unusable`]: status 69 if it is missing, else 78.
 pub fn usable(path: &Path) -> Result<(), Unusable> {
-    match files::weakness(path) {
-        Ok(None) if path.is_file() => Ok(()),
-        Ok(None) | Err(_) => Err(Unusable::Missing(path.display().to_string())),
-        Ok(Some(files::Weakness::Owner(at, _) | files::Weakness::Mode(at, _) | files::Weakness::Kind(at))) => {
+    match files::resolve(path) {
+        Ok(Ok(real)) if real.is_file() => Ok(()),
+        Ok(Ok(_)) | Err(_) => Err(Unusable::Missing(path.display().to_string())),
+        Ok(Err(Weakness::Owner(at, _) | Weakness::Mode(at, _) | Weakness::Kind(at))) => {
             Err(Unusable::Weak(at.display().to_string()))
         }
     }
