@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn command_page() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut command = cli::command();
     command.build();
-    let page = clap_mangen::Man::new(command.clone()).date("").source(concat!("tmux-gate ", env!("CARGO_PKG_VERSION")));
+    let page =
+        clap_mangen::Man::new(command.clone()).date("2026-11").source(concat!("tmux-gate ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     page.render_title(&mut text)?;
     page.render_name_section(&mut text)?;
