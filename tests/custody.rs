@@ -61,8 +61,8 @@ fn the_folders_and_the_socket_have_the_owners_and_modes_of_the_design() {
     let _alice = inside(&host);
     let show = |path: &str| host.must(&["stat", "-c", "%F %U:%G %a", path]);
     assert_eq!(show("/run/tmux-gate"), "directory root:tmux-gate 710\n");
-    assert!(show("/run/tmux-gate/1001").starts_with("directory alice:"), "{}", show("/run/tmux-gate/1001"));
-    assert!(show("/run/tmux-gate/1001").ends_with(" 700\n"));
+    // Its group is drawn, and has no name.
+    assert_eq!(show("/run/tmux-gate/1001"), "directory root:UNKNOWN 770\n");
     assert!(show(SOCKET).starts_with("socket alice:"), "{}", show(SOCKET));
     assert!(
         matches!(show(SOCKET).trim().rsplit_once(' '), Some((_, "600" | "660" | "700" | "770"))),
@@ -90,6 +90,34 @@ fn the_client_is_the_user_wholly_and_the_gate_root_wholly() {
     let server = host.processes().into_iter().find(|process| process.is_tmux_server()).expect("a server");
     assert_eq!((server.uids, server.groups == clients[0].groups), ([1001; 3], true), "{}", host.snapshot());
     assert!(!server.groups.contains(&0), "{}", host.snapshot());
+}
+
+#[test]
+fn a_file_that_another_person_made_set_group_id_does_not_open_the_way_to_a_socket() {
+    let host = Host::new();
+    let _alice = inside(&host);
+    let mut bob = host.person("bob");
+    bob.attempt("tmux-gate");
+    bob.expect_inside();
+    let made = bob.inside("cp /usr/bin/tmux /var/tmp/t; for g in $(id -G); do cp /var/tmp/t /var/tmp/t$g; chgrp $g /var/tmp/t$g; chmod 2755 /var/tmp/t$g; done");
+    assert_eq!(made.status, 0, "{made:?}");
+    let files = host.must(&["find", "/var/tmp", "-perm", "-2000"]);
+    assert_eq!(files.lines().count(), 3, "bob's own group, the group of the sockets, and his drawn one: {files}");
+    for file in files.lines() {
+        let output = host.run_as("alice", &[file, "-S", SOCKET, "ls"]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Permission denied"), "{file}: {output:?}");
+    }
+}
+
+#[test]
+fn the_working_directory_of_a_process_inside_is_no_door() {
+    let host = Host::new();
+    let mut alice = inside(&host);
+    assert_eq!(alice.inside("cd /run/tmux-gate/1001 && tmux ls").status, 0);
+    let pane = host.processes().into_iter().find(|process| process.comm == "bash" && process.groups.len() > 2);
+    let door = format!("/proc/{}/cwd/default", pane.expect("the shell in the pane").pid);
+    let output = host.run_as("alice", &["tmux", "-S", &door, "ls"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Permission denied"), "{output:?}");
 }
 
 /// What was done to the machine makes the gate refuse, name the place and leave it alone.
@@ -129,6 +157,9 @@ fn a_foreign_folder_a_link_or_a_file_where_the_users_folder_belongs_is_refused_b
         "mkdir -m 700 /run/tmux-gate/1001",
         "mkdir -m 755 /run/tmux-gate/1001; chown alice: /run/tmux-gate/1001",
         "mkdir -m 770 /run/tmux-gate/1001; chown alice:bob /run/tmux-gate/1001",
+        "mkdir /run/tmux-gate/1001; chown root:bob /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001",
+        "mkdir /run/tmux-gate/1001; chown alice:1900000001 /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001",
+        "mkdir /run/tmux-gate/1001; chown root:1900000001 /run/tmux-gate/1001; chmod 771 /run/tmux-gate/1001",
         "touch /run/tmux-gate/1001; chown alice: /run/tmux-gate/1001",
         "mkfifo /run/tmux-gate/1001",
         "ln -s /nowhere /run/tmux-gate/1001",
@@ -147,7 +178,8 @@ fn a_file_or_a_link_where_the_socket_belongs_is_refused_by_name() {
         "ln -s /run/elsewhere /run/tmux-gate/1001/default",
         "perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Listen => 1, Local => \"/run/tmux-gate/1001/default\")'",
     ] {
-        let made = "mkdir -m 700 /run/tmux-gate/1001; chown alice: /run/tmux-gate/1001";
+        let made =
+            "mkdir /run/tmux-gate/1001; chown root:1900000001 /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001";
         expect_refused_by_name(&format!("{made}; {done}"), SOCKET);
     }
 }

@@ -188,7 +188,7 @@ fn given_that_the_service_file_is_missing_the_gate_names_it_and_never_falls_back
 #[test]
 fn given_pam_deny_the_gate_refuses_at_once() {
     let host = Host::new();
-    host.pam("auth required pam_deny.so\naccount required pam_permit.so\n");
+    host.pam("auth required pam_deny.so\naccount required pam_permit.so\npassword required pam_deny.so\n");
     let mut alice = host.person("alice");
     let attempt = alice.attempt("tmux-gate");
     let text = alice.expect_refused(&attempt, 77, "authentication failed");
@@ -205,7 +205,7 @@ fn given_a_stack_in_which_nobody_says_yes_the_gate_refuses() {
         ("sufficient pam_rootok.so", "required pam_permit.so"), // the real uid is the caller's while PAM judges
     ] {
         let host = Host::new();
-        host.pam(&format!("auth {auth}\naccount {account}\n"));
+        host.pam(&format!("auth {auth}\naccount {account}\npassword required pam_deny.so\n"));
         let mut alice = host.person("alice");
         let attempt = alice.attempt("tmux-gate");
         alice.expect_refused(&attempt, 77, "");

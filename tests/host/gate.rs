@@ -102,6 +102,11 @@ impl Person<'_> {
         said.text
     }
 
+    /// The terminal's modes come to be what they were; after a death the tmux server helps, in its own time.
+    pub fn expect_as_before(&self, attempt: &Attempt) {
+        self.host.wait_until("the terminal's old modes", || self.termios() == attempt.before);
+    }
+
     /// Passes the gate with the right password, and is at the prompt of a pane.
     pub fn enter(&mut self, user: &str) -> Attempt {
         let attempt = self.attempt("tmux-gate");

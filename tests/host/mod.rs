@@ -30,12 +30,14 @@ mod running;
 mod screen;
 mod spawn;
 mod ssh;
+mod stage;
 mod syslog;
 
-pub use gate::{NO_QUESTION, UNIX, fixture};
+pub use gate::{Attempt, NO_QUESTION, UNIX, fixture};
 pub use person::Person;
 pub use process::Process;
 pub use spawn::Spawn;
+pub use stage::WAITS;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};

@@ -140,13 +140,12 @@ pub struct Person<'h> {
     pub running: Running,
     prompt: String,
     cursor: usize,
-    count: u32,
 }
 
 impl<'h> Person<'h> {
     pub(super) fn new(host: &'h Host, terminal: Terminal, running: Running) -> Self {
         host.expect_process(running.inner_pid());
-        Person { host, terminal, running, prompt: String::new(), cursor: 0, count: 0 }
+        Person { host, terminal, running, prompt: String::new(), cursor: 0 }
     }
 
     /// Waits for the shell's prompt, which is this from now on.
@@ -219,6 +218,11 @@ impl<'h> Person<'h> {
         tcgetattr(self.terminal.master()).unwrap()
     }
 
+    /// Everything that has come out.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.terminal.seen().bytes.clone()
+    }
+
     /// Everything that has come out, with control characters made visible.
     pub fn transcript(&self) -> String {
         visible(&self.terminal.seen().bytes)
@@ -251,8 +255,7 @@ impl<'h> Person<'h> {
 
     /// Types a command into the shell of the tmux pane on the screen; its output is what the screen shows of it.
     pub fn inside(&mut self, line: &str) -> Said {
-        self.count += 1;
-        let mark = format!("done-{}-", self.count);
+        let mark = format!("done-{}-", self.host.next_number()); // no earlier one of this pane's, whoever typed it
         self.send(format!("clear; {line}; printf '\\n{mark}%s.\\n' $?\r"));
         self.expect_on_screen(&format!("{mark}STATUS. of: {line}"), |screen| {
             screen.match_indices(&mark).find_map(|(at, _)| {

@@ -1,0 +1,27 @@
+//! The installed product, seen from outside, on private hosts. How to write such a test: host/mod.rs.
+#![allow(missing_docs, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::new_without_default)]
+
+mod check;
+mod conversation;
+mod custody;
+mod deaths;
+mod environment;
+mod harness;
+mod host;
+mod hygiene;
+mod identity;
+mod install;
+mod ledger;
+mod limits;
+mod list;
+mod load;
+mod login_shell;
+mod modules;
+mod monitor;
+mod password;
+mod ssh;
+mod ssh_hostile;
+mod terminal;
+mod trust;
+mod untouchable;
