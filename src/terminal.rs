@@ -88,7 +88,11 @@ impl<'a> Terminal<'a> {
                     }
                 }
                 0x00 | 0x04 | 0x1a | 0x1c => {}
-                _ if line.len() == LONGEST => return Err(NoAnswer::TooLong),
+                _ if line.len() == LONGEST => {
+                    // The rest of it is not for whoever reads next.
+                    while !matches!(self.read_byte()?, b'\r' | b'\n' | 0x03 | 0x04) {}
+                    return Err(NoAnswer::TooLong);
+                }
                 byte => {
                     line.push(byte);
                     if echo == Echo::Shown && byte >= 0x20 {

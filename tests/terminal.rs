@@ -123,7 +123,6 @@ fn the_terminal_is_as_it_was_whoever_is_killed_at_the_prompt_and_nothing_typed_i
         ("HUP", &BOTH[..1], 77),
         ("INT", &BOTH[..1], 77),
         ("QUIT", &BOTH[..1], 77),
-        ("TERM", &BOTH[1..], 77),
     ] {
         let before = host.recorded().len();
         let attempt = alice.attempt("tmux-gate");

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use crate::ident::Visible;
 use crate::pam::{Conversation, Echo, Secret, Silence};
 use crate::session::Upward;
-use crate::sys::process::{self, Pid};
 use crate::sys::tty::Tty;
 use crate::terminal::{self, NoAnswer, Terminal};
 
@@ -14,13 +13,12 @@ use crate::terminal::{self, NoAnswer, Terminal};
 pub struct AtTerminal {
     tty: Rc<Tty>,
     front: Rc<Upward>,
-    front_pid: Pid,
 }
 
 impl AtTerminal {
     /// Asks on `tty` for as long as the front at the other end of the link lives.
     pub fn new(tty: Rc<Tty>, front: Rc<Upward>) -> Self {
-        Self { tty, front, front_pid: process::parent() }
+        Self { tty, front }
     }
 
     fn terminal(&self) -> Terminal<'_> {
@@ -29,22 +27,7 @@ impl AtTerminal {
 }
 
 impl Conversation for AtTerminal {
-    /// While a person is asked, this process notices by itself that the front is gone, and gives the terminal back; while a
-    /// module works, perhaps with every signal blocked, the kernel must end it.
     fn ask(&mut self, prompt: &[u8], echo: Echo) -> Result<Secret, Silence> {
-        process::die_with_nobody().map_err(|_| Silence::Broken)?;
-        let answer = self.ask_now(prompt, echo)?;
-        process::die_with(self.front_pid).map_err(|_| Silence::Interrupted)?;
-        Ok(answer)
-    }
-
-    fn say(&mut self, text: &[u8]) {
-        self.terminal().say(&Visible::text(text));
-    }
-}
-
-impl AtTerminal {
-    fn ask_now(&self, prompt: &[u8], echo: Echo) -> Result<Secret, Silence> {
         let echo = match echo {
             Echo::Shown => terminal::Echo::Shown,
             Echo::Hidden => terminal::Echo::Hidden,
@@ -55,5 +38,9 @@ impl AtTerminal {
             NoAnswer::TooLong => Silence::TooLong,
             NoAnswer::Broken => Silence::Broken,
         })
+    }
+
+    fn say(&mut self, text: &[u8]) {
+        self.terminal().say(&Visible::text(text));
     }
 }

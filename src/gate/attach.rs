@@ -20,6 +20,7 @@ use crate::session::{self, Ending, NoVerdict, Upward};
 use crate::sys::clock;
 use crate::sys::files;
 use crate::sys::ids::{self, Identity};
+use crate::sys::process::Doom;
 use crate::sys::tty::Tty;
 use crate::tmux::{self, Home, Runtime, Socket, Target};
 
@@ -30,7 +31,6 @@ struct Ready<'a> {
     gate_group: u32,
     runtime: Runtime,
     tty: Rc<Tty>,
-    tty_name: String,
     session: Option<SessionName>,
 }
 
@@ -79,8 +79,7 @@ fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Err
     tmux::usable(&settings.tmux)?;
     pam::service::find(pam::SERVICE)?;
     ids::shed_groups()?;
-    let tty_name = tty.name().unwrap_or_else(|| "/dev/tty".to_owned());
-    Ok(Ready { visit, settings, gate_group, runtime, tty, tty_name, session })
+    Ok(Ready { visit, settings, gate_group, runtime, tty, session })
 }
 
 /// The policy's word on the caller as the users database knows him now; `groups` is asked only where a rule wants it.
@@ -103,7 +102,7 @@ pub(super) fn admit(
 fn monitor(ready: &Ready<'_>, link: &Rc<Upward>) -> u8 {
     let status = judge_and_live(ready, link).unwrap_or_else(|error| {
         // First the record: whoever reads our standard error may be slow on purpose.
-        refuse(&ready.visit.ids, Some(&ready.visit.caller), &error);
+        refuse(&ready.visit.subject, &error);
         complain(&error);
         error.status()
     });
@@ -114,14 +113,18 @@ fn monitor(ready: &Ready<'_>, link: &Rc<Upward>) -> u8 {
 fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let caller = &ready.visit.caller;
     let of_pam = |error| Error::Pam(caller.name.clone(), error);
+    let limit = ready.settings.time_limit;
+    let doom = Doom::after(limit).map_err(Error::Session)?;
     let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link));
-    let items = Items { user: &caller.name, tty: &ready.tty_name };
+    let tty = ready.visit.subject.tty.as_deref().unwrap_or("/dev/tty");
+    let items = Items { user: &caller.name, tty };
     let started = Started::new(&items, Box::new(conversation)).map_err(of_pam)?;
     let vouched = started.vouch(ready.settings.tries).map_err(of_pam)?;
 
     ids::become_root()?;
     session::put_right().map_err(Error::Entry)?;
     link.vouched().map_err(|_| Error::Unguarded)?;
+    let doom = doom.put_off(limit).map_err(Error::Session)?;
     let groups = judge_again(ready)?;
     ready.record(&Event::Authenticated)?;
     let home = ready.runtime.make_home(caller.uid)?;
@@ -130,6 +133,7 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
 
     ids::init_groups(&groups)?;
     let opened = vouched.open().map_err(of_pam)?;
+    drop(doom);
     ready.record(&Event::Attached { session: &label })?;
     let started = clock::since_boot();
     let status = live(ready, link, &Session { home, target, opened: &opened })?;
@@ -138,7 +142,9 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
     link.left(status);
     let _ = ready.record(&Event::Detached { session: &label, seconds, status });
+    let doom = Doom::after(limit);
     opened.close();
+    drop(doom);
     Ok(status)
 }
 
@@ -241,7 +247,7 @@ fn environment_of(ready: &Ready<'_>, opened: &pam::Opened) -> Vec<String> {
 
 impl Ready<'_> {
     fn record(&self, event: &Event<'_>) -> Result<(), Error> {
-        match (audit::record(&self.visit.subject(), event), self.settings.record) {
+        match (audit::record(&self.visit.subject, event), self.settings.record) {
             (Ok(()), _) | (Err(_), Record::Wanted) => Ok(()),
             (Err(error), Record::Required) => Err(error.into()),
         }

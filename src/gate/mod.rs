@@ -48,12 +48,7 @@ struct Visit {
     inheritance: Inheritance,
     ids: ids::Caller,
     caller: Caller,
-}
-
-impl Visit {
-    fn subject(&self) -> Subject {
-        subject(&self.ids, Some(&self.caller))
-    }
+    subject: Subject,
 }
 
 /// The program. Its exit status is one of [`Status`], or tmux's own after an attach.
@@ -71,31 +66,35 @@ pub fn main() -> ExitCode {
 
 fn visit(environment: Environment) -> Result<u8, Error> {
     let ids = ids::caller().ok_or(Error::Nobody)?;
-    let inheritance = entry::cleanse().map_err(Error::Entry).inspect_err(|e| refuse(&ids, None, e))?;
-    let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&ids, None, e))?;
+    let mut subject = Subject { user: None, uid: ids.uid, tty: None };
+    let inheritance = entry::cleanse().map_err(Error::Entry).inspect_err(|e| refuse(&subject, e))?;
+    subject.tty = tty::standard_name();
+    let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&subject, e))?;
+    subject.user = Some(caller.name.clone());
     let arguments: Vec<_> = std::env::args_os().collect();
-    let command = match cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments) {
-        Ok(Asked::Run(command)) => command,
-        Ok(Asked::Show(text)) => {
+    let asked = cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments);
+    let command = match asked.inspect_err(|e| refuse(&subject, e))? {
+        Asked::Run(command) => command,
+        Asked::Show(text) => {
             ids::become_caller(ids.uid, ids.gid, ids.gid).map_err(Error::Privilege)?;
             return answer_with(&text).map(|()| Status::DONE);
         }
-        Err(error) => {
-            refuse(&ids, Some(&caller), &error);
-            return Err(error);
-        }
     };
+    let visit = Visit { environment, inheritance, ids, caller, subject };
     let needs = needs(&command);
+    let done = privileged(&visit, needs).and_then(|()| run(&visit, command));
+    if needs == Needs::Root { done.inspect_err(|error| refuse(&visit.subject, error)) } else { done }
+}
+
+/// Step 4: has, or gives up for good, what the verb does, or does not, need.
+fn privileged(visit: &Visit, needs: Needs) -> Result<(), Error> {
     if needs == Needs::Caller {
-        ids::become_caller(ids.uid, ids.gid, ids.gid).map_err(Error::Privilege)?;
-    } else if !ids::is_effectively_root() {
-        return Err(Error::NotSetuid);
-    } else if !files::root_directory_is_roots() {
-        return Err(Error::Namespace);
+        return ids::become_caller(visit.ids.uid, visit.ids.gid, visit.ids.gid).map_err(Error::Privilege);
     }
-    let visit = Visit { environment, inheritance, ids, caller };
-    let done = run(&visit, command);
-    if needs == Needs::Root { done.inspect_err(|error| refuse(&visit.ids, Some(&visit.caller), error)) } else { done }
+    if !ids::is_effectively_root() {
+        return Err(Error::NotSetuid);
+    }
+    if files::root_directory_is_roots() { Ok(()) } else { Err(Error::Namespace) }
 }
 
 fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
@@ -118,15 +117,10 @@ fn complain(error: &Error) {
     let _ = std::io::stderr().write_all(format!("tmux-gate: {error}\n").as_bytes());
 }
 
-fn subject(ids: &ids::Caller, caller: Option<&Caller>) -> Subject {
-    let tty = tty::Tty::controlling().ok().and_then(|tty| tty.name());
-    Subject { user: caller.map(|c| c.name.clone()), uid: ids.uid, tty }
-}
-
 /// Writes down that somebody was refused. That this cannot be written changes nothing for him.
-fn refuse(ids: &ids::Caller, caller: Option<&Caller>, error: &Error) {
+fn refuse(subject: &Subject, error: &Error) {
     if error.is_recorded() {
         let event = Event::Refused { reason: error.for_the_record(), pam: error.pam_code().map(str::to_owned) };
-        let _ = audit::record(&subject(ids, caller), &event);
+        let _ = audit::record(subject, &event);
     }
 }

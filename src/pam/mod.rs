@@ -117,13 +117,10 @@ impl Started {
     fn authenticate(&mut self, tries: u32) -> Result<(), Error> {
         let mut left = tries;
         loop {
-            let Err(error) = self.context.authenticate(Flag::DISALLOW_NULL_AUTHTOK) else {
-                return Ok(());
-            };
+            let verdict = self.context.authenticate(Flag::DISALLOW_NULL_AUTHTOK);
+            self.answered()?;
+            let Err(error) = verdict else { return Ok(()) };
             let adapter = self.context.conversation_mut();
-            if let Some(silence) = adapter.silence() {
-                return Err(Error::Silence(silence));
-            }
             let code = name_of(error.code());
             left = left.saturating_sub(1);
             match error.code() {
@@ -139,10 +136,8 @@ impl Started {
     fn account(&mut self) -> Result<(), Error> {
         let verdict = self.context.acct_mgmt(Flag::DISALLOW_NULL_AUTHTOK);
         self.same_user()?;
+        self.answered()?;
         let Err(error) = verdict else { return Ok(()) };
-        if let Some(silence) = self.context.conversation_mut().silence() {
-            return Err(Error::Silence(silence));
-        }
         match error.code() {
             ErrorCode::NEW_AUTHTOK_REQD => self.change_password(),
             ErrorCode::AUTHINFO_UNAVAIL => Err(Error::Unavailable(name_of(error.code()))),
@@ -153,10 +148,13 @@ impl Started {
     fn change_password(&mut self) -> Result<(), Error> {
         let changed = self.context.chauthtok(Flag::CHANGE_EXPIRED_AUTHTOK);
         self.same_user()?;
-        changed.map_err(|error| match self.context.conversation_mut().silence() {
-            Some(silence) => Error::Silence(silence),
-            None => Error::Password(name_of(error.code())),
-        })
+        self.answered()?;
+        changed.map_err(|error| Error::Password(name_of(error.code())))
+    }
+
+    /// Whoever gave up a question gave up: also where the stack could do without the answer.
+    fn answered(&mut self) -> Result<(), Error> {
+        self.context.conversation_mut().silence().map_or(Ok(()), |silence| Err(Error::Silence(silence)))
     }
 
     fn same_user(&self) -> Result<(), Error> {

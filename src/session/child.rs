@@ -43,6 +43,8 @@ fn prepare(command: &Command, tty: &Tty, monitor: Pid) -> Result<(), String> {
     let own = Pid::from_raw(0);
     unistd::setpgid(own, own).map_err(|e| format!("setpgid: {e}"))?;
     tty.set_foreground(unistd::getpid()).map_err(|e| format!("tcsetpgrp: {e}"))?;
+    // What was typed before the session was there was not meant for it.
+    tty.flush_input();
     command.inheritance.give().map_err(|e| format!("setrlimit: {e}"))?;
     process::default_signals_and_descriptors();
     ids::become_for_good(&command.identity).map_err(|e| e.to_string())?;

@@ -65,8 +65,8 @@ struct Front<'a> {
     limit: Duration,
     phase: Phase,
     hung_up: bool,
-    /// A module closed the monitor's end: nothing more is heard, the monitor is waited for.
-    deaf: bool,
+    /// The link is closed since then: nothing more is heard, the monitor is waited for.
+    deaf: Option<Instant>,
 }
 
 /// Forks the monitor and guards it and the terminal until both are done. `limit` holds for the verdict, for the opening
@@ -79,10 +79,9 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     SigSet::all().thread_block()?;
     let brood = Brood::adopt();
     let (link, upward) = link::pair()?;
-    let front = unistd::getpid();
     let child = process::fork(&[link.as_fd()], || {
         process::show_role("tmux-gate:mon");
-        match put_right().and_then(|()| process::die_with(front)) {
+        match put_right() {
             Ok(()) => monitor(upward),
             Err(_) => 1,
         }
@@ -91,7 +90,7 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     let signals =
         process::signals(&[Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP])?;
     let phase = Phase::Judging(Instant::now() + limit, brood);
-    let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false, deaf: false };
+    let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false, deaf: None };
     Ok(front.run())
 }
 
@@ -134,7 +133,7 @@ impl Front<'_> {
     /// One turn: what the monitor said comes before what became of it.
     fn wait(&mut self) -> Option<Ending> {
         let mut gone = self.poll();
-        while !self.deaf {
+        while self.deaf.is_none() {
             match self.link.heard() {
                 Ok(Some(word)) => {
                     if let Some(status) = self.obey(word) {
@@ -175,7 +174,7 @@ impl Front<'_> {
         let tty = PollFd::new(self.tty.as_fd(), PollFlags::empty());
         let mut fds = vec![on(self.monitor.as_fd()), on(self.signals.as_fd())];
         // What hung up says so for ever: it is asked until then.
-        fds.extend((!self.deaf).then(|| on(self.link.as_fd())));
+        fds.extend(self.deaf.is_none().then(|| on(self.link.as_fd())));
         fds.extend((!self.hung_up).then_some(tty));
         if let Err(errno) = poll(&mut fds, limit)
             && errno != Errno::EINTR
@@ -194,7 +193,7 @@ impl Front<'_> {
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Judging(when, _) | Phase::Opening(when) | Phase::Closing(when, _) => Some(when),
-            Phase::Running(_) => None,
+            Phase::Running(_) => self.deaf.map(|since| since + self.limit),
         }
     }
 
@@ -257,21 +256,18 @@ impl Front<'_> {
         }
     }
 
-    /// A module closed the monitor's end of the link. Before a verdict there will be none; afterwards the monitor, which
-    /// cannot go on without it, gets the time to close what it opened.
+    /// The monitor dies, or a module closed its end of the link. Before a verdict there will be none; afterwards a monitor
+    /// that lives, and cannot go on without the link, gets the time to close what it opened. Is it given up?
     fn lose_link(&mut self) -> bool {
-        self.deaf = true;
-        let when = Instant::now() + self.limit;
+        self.deaf = Some(Instant::now());
         match &self.phase {
-            Phase::Judging(..) => return true,
-            Phase::Opening(_) => {}
+            Phase::Judging(..) => true,
+            Phase::Opening(_) | Phase::Closing(..) => false,
             Phase::Running(program) => {
                 program.signal(Signal::SIGHUP);
-                self.phase = Phase::Closing(when, 1);
+                false
             }
-            Phase::Closing(..) => {}
         }
-        false
     }
 
     /// The program stopped itself: the shell's turn, until it continues this job. Where no shell could (a forced command
@@ -325,14 +321,16 @@ impl Front<'_> {
             }
             Ending::NoVerdict(_) => {
                 let _ = self.tty.set_modes_and_flush(&self.modes);
-                if matches!(self.phase, Phase::Running(_)) {
-                    let _ = unistd::write(self.tty, RESET);
-                }
             }
+        }
+        // A tmux whose server died leaves its screen as it was, and says so with its status.
+        if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
+            let _ = unistd::write(self.tty, RESET);
         }
     }
 }
 
-/// Soft reset: mouse, focus, bracketed paste off; main screen; cursor shown; keypad, colours, margins normal.
-const RESET: &[u8] = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1005l\x1b[?1004l\x1b[?2004l\x1b[?1049l\
+/// Soft reset: mouse, focus, bracketed paste off; main screen (47: the cursor stays where it is); cursor shown; keypad,
+/// colours, margins normal.
+const RESET: &[u8] = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1005l\x1b[?1004l\x1b[?2004l\x1b[?47l\
     \x1b[?25h\x1b[?1l\x1b>\x1b[r\x1b[0m\x1b[!p\r\n";

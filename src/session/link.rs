@@ -66,8 +66,7 @@ impl Upward {
         let patience = PollTimeout::from(1000u16);
         let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], patience);
         match self.heard() {
-            // From here on the monitor outlives the front, to close what it opens.
-            Some(ToMonitor::Guarding) => process::die_with_nobody().map_err(|_| Gone),
+            Some(ToMonitor::Guarding) => Ok(()),
             Some(ToMonitor::Resume | ToMonitor::End) | None => Err(Gone),
         }
     }

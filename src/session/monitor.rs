@@ -113,6 +113,11 @@ impl Life<'_> {
         match process::change_of(self.program.pid)? {
             Change::Exited(status) => Some(u8::try_from(status).unwrap_or(1)),
             Change::Killed => Some(1),
+            // tmux did not give the terminal back, so the shell cannot have it.
+            Change::Frozen => {
+                self.program.signal(Signal::SIGCONT);
+                None
+            }
             Change::Stopped => {
                 if !self.stopped {
                     self.stopped = true;

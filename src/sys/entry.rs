@@ -84,11 +84,16 @@ fn raise(mut limits: Limits) -> io::Result<Limits> {
             *limit = (want.min(hard), hard);
             setrlimit(resource, limit.0, limit.1)?;
         }
-        if limit.0 < least(resource) {
-            return Err(io::Error::other(format!("{resource:?} is {} and cannot be raised", limit.0)));
-        }
     }
     Ok(limits)
+}
+
+/// What the caller, and not an administrator's pam_limits, left too small.
+fn enough(limits: Limits) -> io::Result<Limits> {
+    match LIMITS.into_iter().zip(limits).find(|(resource, limit)| limit.0 < least(*resource)) {
+        Some((resource, (soft, _))) => Err(io::Error::other(format!("{resource:?} is {soft} and cannot be raised"))),
+        None => Ok(limits),
+    }
 }
 
 /// What a program started for the caller gets of his limits and umask.
@@ -146,7 +151,7 @@ pub fn cleanse() -> io::Result<Inheritance> {
     process::close_from_3(0)?;
     let given = umask(OURS) | Mode::from_bits_truncate(0o022);
     let limits = limits_now()?;
-    let inheritance = Inheritance { limits, raised: raise(limits)?, umask: given };
+    let inheritance = Inheritance { limits, raised: raise(limits).and_then(enough)?, umask: given };
     disarm_timers();
     // Both survive execve(2): one makes every wait as long as the caller likes, the other gives us his orphans.
     prctl::set_timerslack(50_000)?;

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use nix::sys::prctl;
 use nix::unistd::{self, Gid};
 
 use crate::ident::Uid;
@@ -50,7 +51,13 @@ pub fn is_effectively_root() -> bool {
 pub fn shed_groups() -> Result<(), Broken> {
     unistd::setgroups(&[]).map_err(|e| Broken::Call("setgroups", e.into()))?;
     let root = Gid::from_raw(0);
-    unistd::setresgid(root, root, root).map_err(|e| Broken::Call("setresgid", e.into()))
+    unistd::setresgid(root, root, root).map_err(|e| Broken::Call("setresgid", e.into()))?;
+    not_dumpable()
+}
+
+/// A change of effective ids sets it to fs.suid_dumpable, which may be any (prctl(2)).
+fn not_dumpable() -> Result<(), Broken> {
+    prctl::set_dumpable(false).map_err(|e| Broken::Call("prctl", e.into()))
 }
 
 /// Root wholly, so that the caller can neither stop nor kill this process.
@@ -60,6 +67,7 @@ pub fn shed_groups() -> Result<(), Broken> {
 pub fn become_root() -> Result<(), Broken> {
     let root = unistd::Uid::from_raw(0);
     unistd::setresuid(root, root, root).map_err(|e| Broken::Call("setresuid", e.into()))?;
+    not_dumpable()?;
     let now = unistd::getresuid().map_err(|e| Broken::Call("getresuid", e.into()))?;
     if now.real == root && now.effective == root && now.saved == root { Ok(()) } else { Err(Broken::NotHeld) }
 }

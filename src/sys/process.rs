@@ -11,8 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-pub use nix::unistd::Pid;
-use nix::unistd::{self, ForkResult};
+use nix::unistd::{self, ForkResult, Pid};
 
 /// A process that can be waited for and killed without a chance to hit another of the same pid (CVE-2013-4288).
 pub struct Process {
@@ -102,8 +101,10 @@ pub enum Change {
     Exited(i32),
     /// A signal ended it.
     Killed,
-    /// A signal stopped it.
+    /// Its terminal, or itself, stopped it: SIGTSTP, SIGTTIN, SIGTTOU.
     Stopped,
+    /// SIGSTOP, which it could not take part in.
+    Frozen,
 }
 
 /// What became of the child `pid` since the last call, without waiting.
@@ -111,6 +112,7 @@ pub fn change_of(pid: Pid) -> Option<Change> {
     match waitpid(pid, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)).ok()? {
         WaitStatus::Exited(_, status) => Some(Change::Exited(status)),
         WaitStatus::Signaled(..) => Some(Change::Killed),
+        WaitStatus::Stopped(_, Signal::SIGSTOP) => Some(Change::Frozen),
         WaitStatus::Stopped(..) => Some(Change::Stopped),
         _ => None,
     }
@@ -165,17 +167,48 @@ pub fn die_with(parent: Pid) -> io::Result<()> {
     if unistd::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-/// The parent of this process.
-pub fn parent() -> Pid {
-    unistd::getppid()
+/// This process's end, unless it is put off or dropped before: a module that blocks every signal, or a front that is gone,
+/// change nothing about it.
+pub struct Doom(libc::timer_t);
+
+impl Doom {
+    /// SIGKILL from the kernel (timer_create(2)), a second after `limit`: the front comes first.
+    ///
+    /// # Errors
+    /// timer_create(2), timer_settime(2).
+    pub fn after(limit: Duration) -> io::Result<Self> {
+        // SAFETY: plain old data, for which zeroes are a value.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_SIGNAL, libc::SIGKILL);
+        let mut timer = std::ptr::null_mut();
+        // SAFETY: both pointers are valid for the call, and the timer is ours alone.
+        if unsafe { libc::timer_create(libc::CLOCK_BOOTTIME, &raw mut event, &raw mut timer) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Self(timer).put_off(limit)
+    }
+
+    /// Not before `limit` from now.
+    ///
+    /// # Errors
+    /// timer_settime(2).
+    pub fn put_off(self, limit: Duration) -> io::Result<Self> {
+        // SAFETY: plain old data, for which zeroes are a value.
+        let mut when: libc::itimerspec = unsafe { std::mem::zeroed() };
+        when.it_value.tv_sec = libc::time_t::try_from(limit.as_secs() + 1).unwrap_or(libc::time_t::MAX);
+        // SAFETY: the timer is alive as long as `self`, and the old value is not asked for.
+        match unsafe { libc::timer_settime(self.0, 0, &raw const when, std::ptr::null_mut()) } {
+            0 => Ok(self),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
 }
 
-/// Takes [`die_with`] back.
-///
-/// # Errors
-/// prctl(2).
-pub fn die_with_nobody() -> io::Result<()> {
-    Ok(prctl::set_pdeathsig(None)?)
+impl Drop for Doom {
+    fn drop(&mut self) {
+        // SAFETY: made in `after`, deleted once.
+        unsafe { libc::timer_delete(self.0) };
+    }
 }
 
 /// Blocks `signals` and makes them readable.

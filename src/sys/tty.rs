@@ -38,14 +38,6 @@ impl Tty {
         unistd::isatty(other).unwrap_or(false) && stat.st_rdev == u64::from(device)
     }
 
-    /// The terminal's path, `/dev/pts/3`, from whichever of descriptors 0 to 2 is this terminal: ttyname(3) checks that
-    /// the name leads back to it.
-    pub fn name(&self) -> Option<String> {
-        let standard: [&dyn AsFd; 3] = [&io::stdin(), &io::stdout(), &io::stderr()];
-        let own = standard.iter().map(|fd| fd.as_fd()).find(|fd| self.is(*fd))?;
-        unistd::ttyname(own).ok()?.to_str().map(str::to_owned)
-    }
-
     /// Are standard input and output both this terminal?
     pub fn is_on_standard_streams(&self) -> bool {
         self.is(io::stdin().as_fd()) && self.is(io::stdout().as_fd())
@@ -70,10 +62,16 @@ impl Tty {
     /// Sets modes, then throws away what was typed and not read.
     ///
     /// # Errors
-    /// tcsetattr(3), tcflush(3).
+    /// tcsetattr(3).
     pub fn set_modes_and_flush(&self, modes: &Termios) -> io::Result<()> {
         self.set_modes(modes)?;
-        Ok(termios::tcflush(&self.fd, FlushArg::TCIFLUSH)?)
+        self.flush_input();
+        Ok(())
+    }
+
+    /// Throws away what was typed and not read.
+    pub fn flush_input(&self) {
+        let _ = termios::tcflush(&self.fd, FlushArg::TCIFLUSH);
     }
 
     /// The process group in the foreground; `None` if the terminal is gone.
@@ -94,4 +92,13 @@ impl AsFd for Tty {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The path, `/dev/pts/3`, of the controlling terminal, from whichever of descriptors 0 to 2 it is on: ttyname(3) checks
+/// that the name leads back to it.
+pub fn standard_name() -> Option<String> {
+    let tty = Tty::controlling().ok()?;
+    let standard: [&dyn AsFd; 3] = [&io::stdin(), &io::stdout(), &io::stderr()];
+    let own = standard.iter().map(|fd| fd.as_fd()).find(|fd| tty.is(*fd))?;
+    unistd::ttyname(own).ok()?.to_str().map(str::to_owned)
 }
