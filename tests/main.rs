@@ -1,6 +1,4 @@
 //! The installed product, seen from outside, on private hosts. How to write such a test: host/mod.rs.
-#![allow(missing_docs, dead_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::new_without_default)]
 
 mod check;
 mod conversation;

@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use super::asking::AtTerminal;
 use super::caller::{self, Caller, Fault};
-use super::environment;
 use super::error::{Error, Status};
 use super::{Visit, complain, refuse};
 use crate::audit::{self, Event, SessionLabel};
@@ -45,7 +44,7 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
     match ending.map_err(Error::Session)? {
         Ending::Over(status) => Ok(status),
         Ending::Unclosed(status) => {
-            let _ = ready.record(&Event::Unclosed);
+            let _ = audit::record(&visit.subject, &Event::Unclosed);
             Ok(status)
         }
         Ending::NoVerdict(NoVerdict::TimedOut) => Err(Error::TimedOut(limit)),
@@ -54,7 +53,7 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
         Ending::NoVerdict(NoVerdict::HungUp) => Err(Error::HungUp),
         Ending::NoVerdict(NoVerdict::Unopened) => Err(Error::Unopened(limit)),
         Ending::NoVerdict(NoVerdict::Cut) => {
-            let _ = ready.record(&Event::Cut);
+            let _ = audit::record(&visit.subject, &Event::Cut);
             Err(Error::MonitorDied)
         }
     }
@@ -125,32 +124,37 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     session::put_right().map_err(Error::Entry)?;
     link.vouched().map_err(|_| Error::Unguarded)?;
     let doom = doom.put_off(limit).map_err(Error::Session)?;
-    let groups = judge_again(ready)?;
-    ready.record(&Event::Authenticated)?;
+    let judged = judge_again(ready)?;
+    judged.record(ready, &Event::Authenticated)?;
     let home = ready.runtime.make_home(caller.uid)?;
-    let target = target(ready, &home)?;
+    let target = judged.target(ready, &home)?;
     let label = label(&target);
 
-    ids::init_groups(&groups)?;
+    ids::init_groups(&judged.groups)?;
     let opened = vouched.open().map_err(of_pam)?;
     drop(doom);
-    ready.record(&Event::Attached { session: &label })?;
+    judged.record(ready, &Event::Attached { session: &label })?;
     let started = clock::since_boot();
-    let status = live(ready, link, &Session { home, target, opened: &opened })?;
+    let status = judged.live(ready, link, &Session { home, target, opened: &opened })?;
     // Whatever comes now, the session is closed.
     let _ = session::put_right();
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
     link.left(status);
-    let _ = ready.record(&Event::Detached { session: &label, seconds, status });
+    let _ = judged.record(ready, &Event::Detached { session: &label, seconds, status });
     let doom = Doom::after(limit);
     opened.close();
     drop(doom);
     Ok(status)
 }
 
-/// Before PAM had judged, the caller could stop this process for as long as he liked: nothing from then counts. Gives the
-/// groups that he has now.
-fn judge_again(ready: &Ready<'_>) -> Result<Vec<u32>, Error> {
+/// What holds after PAM judged.
+struct Judged {
+    settings: Settings,
+    groups: Vec<u32>,
+}
+
+/// Before PAM had judged, the caller could stop this process for as long as he liked: nothing that was found then counts.
+fn judge_again(ready: &Ready<'_>) -> Result<Judged, Error> {
     let settings = config::load(Path::new(config::PATH))?;
     let now = caller::look_up(ready.visit.caller.uid)?;
     if now != ready.visit.caller {
@@ -158,21 +162,55 @@ fn judge_again(ready: &Ready<'_>) -> Result<Vec<u32>, Error> {
     }
     let groups = now.groups()?;
     admit(&settings, &now, || Ok(groups.clone()))?;
-    Ok(groups)
+    tmux::usable(&settings.tmux)?;
+    Ok(Judged { settings, groups })
 }
 
-/// The session that was named, else the last used one, else `main`.
-fn target(ready: &Ready<'_>, home: &Home) -> Result<Target, Error> {
-    let caller = &ready.visit.caller;
-    let socket = home.socket()?;
-    match (&ready.session, socket) {
-        (Some(name), _) => Ok(Target::Named(name.clone())),
-        (None, Socket::Absent) => Ok(Target::Named(SessionName::main())),
-        (None, Socket::Present) => {
-            let question = tmux::list_sessions(&tmux::socket(caller.uid), tmux::LAST_USED);
-            let answer = tmux::as_owner(&ready.settings.tmux, &caller.asking(ready.gate_group, home), &question)?;
-            Ok(tmux::last_used(&answer).map_or(Target::Named(SessionName::main()), Target::Existing))
+impl Judged {
+    fn record(&self, ready: &Ready<'_>, event: &Event<'_>) -> Result<(), Error> {
+        match (audit::record(&ready.visit.subject, event), self.settings.record) {
+            (Ok(()), _) | (Err(_), Record::Wanted) => Ok(()),
+            (Err(error), Record::Required) => Err(error.into()),
         }
+    }
+
+    /// The session that was named, else the last used one, else `main`.
+    fn target(&self, ready: &Ready<'_>, home: &Home) -> Result<Target, Error> {
+        let caller = &ready.visit.caller;
+        let socket = home.socket()?;
+        match (&ready.session, socket) {
+            (Some(name), _) => Ok(Target::Named(name.clone())),
+            (None, Socket::Absent) => Ok(Target::Named(SessionName::main())),
+            (None, Socket::Present) => {
+                let question = tmux::list_sessions(&tmux::socket(caller.uid), tmux::LAST_USED);
+                let answer = tmux::as_owner(&self.settings.tmux, &caller.asking(ready.gate_group, home), &question)?;
+                Ok(tmux::last_used(&answer).map_or(Target::Named(SessionName::main()), Target::Existing))
+            }
+        }
+    }
+
+    fn live(&self, ready: &Ready<'_>, link: &Upward, session: &Session<'_>) -> Result<u8, Error> {
+        let caller = &ready.visit.caller;
+        let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
+        session::put_right().map_err(Error::Entry)?;
+        // What initgroups gave and pam_group added, and what opens the way to the socket.
+        let mut groups = ids::groups()?;
+        groups.retain(|gid| *gid != ready.gate_group);
+        groups.extend([ready.gate_group, session.home.group]);
+        let shell = if files::is_this_program(Path::new(&caller.shell)) {
+            &self.settings.shell
+        } else {
+            Path::new(&caller.shell)
+        };
+        let command = session::Command {
+            path: self.settings.tmux.to_string_lossy().into_owned(),
+            arguments: tmux::attach(&tmux::socket(caller.uid), &session.target),
+            environment: ready.visit.environment.for_session(caller, shell, session.opened.environment()),
+            directory: caller.home.clone(),
+            identity: Identity { uid: caller.uid, gid: caller.gid, effective_gid: caller.gid, groups },
+            inheritance,
+        };
+        session::live(link, &ready.tty, &command).map_err(Error::Session)
     }
 }
 
@@ -188,70 +226,6 @@ struct Session<'a> {
     home: Home,
     target: Target,
     opened: &'a pam::Opened,
-}
-
-fn live(ready: &Ready<'_>, link: &Upward, session: &Session<'_>) -> Result<u8, Error> {
-    let caller = &ready.visit.caller;
-    let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
-    session::put_right().map_err(Error::Entry)?;
-    // What initgroups gave and pam_group added, and what opens the way to the socket.
-    let mut groups = ids::groups()?;
-    groups.retain(|gid| *gid != ready.gate_group);
-    groups.extend([ready.gate_group, session.home.group]);
-    let command = session::Command {
-        path: ready.settings.tmux.to_string_lossy().into_owned(),
-        arguments: tmux::attach(&tmux::socket(caller.uid), &session.target),
-        environment: environment_of(ready, session.opened),
-        directory: caller.home.clone(),
-        identity: Identity { uid: caller.uid, gid: caller.gid, effective_gid: caller.gid, groups },
-        inheritance,
-    };
-    session::live(link, &ready.tty, &command).map_err(Error::Session)
-}
-
-/// From the users database and the configuration, then PAM's, then what was kept of the caller's.
-fn environment_of(ready: &Ready<'_>, opened: &pam::Opened) -> Vec<String> {
-    let caller = &ready.visit.caller;
-    let shell = match caller.shell.as_str() {
-        "" => "/bin/sh".into(),
-        shell if files::is_this_program(Path::new(shell)) => ready.settings.shell.to_string_lossy(),
-        shell => shell.into(),
-    };
-    let path = if caller.uid == crate::ident::Uid::ROOT {
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    } else {
-        "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
-    };
-    let name = &caller.name;
-    let mut variables = vec![
-        format!("HOME={}", caller.home),
-        format!("SHELL={shell}"),
-        format!("USER={name}"),
-        format!("LOGNAME={name}"),
-        format!("PATH={path}"),
-    ];
-    variables.extend(opened.environment().into_iter().filter(|(name, _)| environment::is_from_pam(name)).filter_map(
-        |(name, value)| Some(format!("{}={}", String::from_utf8(name).ok()?, String::from_utf8(value).ok()?)),
-    ));
-    let given = |variables: &[String], one: &str| {
-        let name = one.split_once('=').map(|(name, _)| name);
-        variables.iter().any(|v| v.split_once('=').map(|(name, _)| name) == name)
-    };
-    for kept in ready.visit.environment.for_tmux() {
-        if !given(&variables, &kept) {
-            variables.push(kept);
-        }
-    }
-    variables
-}
-
-impl Ready<'_> {
-    fn record(&self, event: &Event<'_>) -> Result<(), Error> {
-        match (audit::record(&self.visit.subject, event), self.settings.record) {
-            (Ok(()), _) | (Err(_), Record::Wanted) => Ok(()),
-            (Err(error), Record::Required) => Err(error.into()),
-        }
-    }
 }
 
 impl Caller {

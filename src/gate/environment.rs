@@ -2,7 +2,10 @@
 //! Never: TZ (`TZ=:/etc/shadow` is opened as root by time libraries), LD_*, LOCPATH, TERMINFO, PATH, SHELL, HOME, TMUX*.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
+use super::caller::Caller;
+use crate::ident::Uid;
 use crate::sys::entry;
 
 /// What was kept: for the person's own tmux client, and two that the gate reads itself.
@@ -12,6 +15,8 @@ pub struct Environment {
 
 const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 const TMUX: &str = "TMUX";
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
+const PATH_OF_ROOT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Environment {
     /// Empties the environment. First call of the program.
@@ -30,13 +35,32 @@ impl Environment {
         tmux.strip_prefix(socket).is_some_and(|rest| rest.starts_with(','))
     }
 
-    /// `NAME=value` for the person's tmux client.
-    pub fn for_tmux(&self) -> impl Iterator<Item = String> {
+    /// The whole environment of the person's tmux client, `NAME=value`: what the users database says, then what PAM's modules
+    /// may add to it, then what was kept of the caller's.
+    pub fn for_session(&self, caller: &Caller, shell: &Path, from_pam: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<String> {
+        let path = if caller.uid == Uid::ROOT { PATH_OF_ROOT } else { PATH };
+        let shell = if shell.as_os_str().is_empty() { "/bin/sh".into() } else { shell.to_string_lossy() };
+        let known = [
+            ("HOME", caller.home.as_str()),
+            ("SHELL", &shell),
+            ("USER", caller.name.as_str()),
+            ("LOGNAME", caller.name.as_str()),
+            ("PATH", path),
+        ];
+        let known = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let of_pam = from_pam.into_iter().filter(|(name, _)| is_from_pam(name));
+        let of_pam =
+            of_pam.filter_map(|(name, value)| Some((String::from_utf8(name).ok()?, String::from_utf8(value).ok()?)));
         let own = |name: &str| name == ORIGINAL_COMMAND || name == TMUX;
-        self.kept
-            .iter()
-            .filter(move |(name, _)| !own(name))
-            .filter_map(|(name, value)| Some(format!("{name}={}", value.to_str()?)))
+        let kept = self.kept.iter().filter(|(name, _)| !own(name));
+        let kept = kept.filter_map(|(name, value)| Some((name.clone(), value.to_str()?.to_owned())));
+        let mut all: Vec<(String, String)> = Vec::new();
+        for (name, value) in known.into_iter().chain(of_pam).chain(kept) {
+            if !all.iter().any(|(there, _)| *there == name) {
+                all.push((name, value));
+            }
+        }
+        all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {
@@ -64,7 +88,7 @@ fn is_kept(name: &str, value: &[u8]) -> bool {
 
 /// May a PAM module's variable reach the person's program? Not what changes how programs are loaded, found or started, and
 /// not what the users database says (CVE-2010-4708).
-pub fn is_from_pam(name: &[u8]) -> bool {
+fn is_from_pam(name: &[u8]) -> bool {
     const DENIED: [&str; 12] =
         ["PATH", "SHELL", "HOME", "USER", "LOGNAME", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "TERM", "TZDIR", "LOCPATH"];
     let denied_prefix = ["LD_", "TMUX", "BASH_FUNC", "GCONV", "GLIBC_", "TERMINFO", "NLSPATH", "MALLOC_"];

@@ -7,7 +7,7 @@ use std::io::Write;
 
 use nix::unistd::{self, Pid};
 
-use crate::sys::entry::Inheritance;
+use crate::sys::entry::{self, Inheritance};
 use crate::sys::ids::{self, Identity};
 use crate::sys::process;
 use crate::sys::tty::Tty;
@@ -46,7 +46,7 @@ fn prepare(command: &Command, tty: &Tty, monitor: Pid) -> Result<(), String> {
     // What was typed before the session was there was not meant for it.
     tty.flush_input();
     command.inheritance.give().map_err(|e| format!("setrlimit: {e}"))?;
-    process::default_signals_and_descriptors();
+    entry::leave_nothing_of_ours();
     ids::become_for_good(&command.identity).map_err(|e| e.to_string())?;
     process::die_with(monitor).map_err(|e| format!("the monitor: {e}"))?;
     // As the person, who alone may be able to enter it.

@@ -11,8 +11,6 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 
-use super::process;
-
 /// Takes what `keep` accepts out of the environment and leaves the environment empty.
 ///
 /// Must be the first call of `main`, while the process has one thread.
@@ -148,7 +146,7 @@ const OURS: Mode = Mode::from_bits_truncate(0o077);
 /// # Errors
 /// The system call that failed: nothing may go on after it.
 pub fn cleanse() -> io::Result<Inheritance> {
-    process::close_from_3(0)?;
+    close_from_3(0)?;
     let given = umask(OURS) | Mode::from_bits_truncate(0o022);
     let limits = limits_now()?;
     let inheritance = Inheritance { limits, raised: raise(limits).and_then(enough)?, umask: given };
@@ -187,11 +185,22 @@ fn default_signal(signal: libc::c_int) {
     unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8) };
 }
 
-/// Signals as a program expects them that is about to be executed: default, none blocked. Those of real time were put right
-/// at entry.
-pub fn signals_for_program() {
+/// What a program expects that is about to be executed: every signal at its default and none blocked (those of real time
+/// were put right at entry), and no descriptor above 2, whoever left it open.
+pub fn leave_nothing_of_ours() {
     (1..=libc::SIGSYS).for_each(default_signal);
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    // What this process still holds stays open until execve(2).
+    let _ = close_from_3(libc::CLOSE_RANGE_CLOEXEC);
+}
+
+/// close_range(2) from 3 to the end. With no `flags` only for a process that owns nothing there yet.
+fn close_from_3(flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: a plain system call on numbers, by its number because musl has no function for it.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A handler that does nothing, and not SIG_IGN or a mask: those are inherited by what modules execute.

@@ -226,22 +226,6 @@ pub fn show_role(role: &str) {
     let _ = prctl::set_name(&CString::new(role).unwrap_or_default());
 }
 
-/// Before a program is executed: signals as a program expects them, and no descriptor above 2, whoever left it open.
-pub fn default_signals_and_descriptors() {
-    super::entry::signals_for_program();
-    // What this process still holds stays open until execve(2).
-    let _ = close_from_3(libc::CLOSE_RANGE_CLOEXEC);
-}
-
-/// close_range(2) from 3 to the end. With no `flags` only for a process that owns nothing there yet.
-pub(super) fn close_from_3(flags: libc::c_uint) -> io::Result<()> {
-    // SAFETY: a plain system call on numbers, by its number because musl has no function for it.
-    match unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// Stops this process as Ctrl-Z would: not at all where no shell would continue it (orphaned process group).
 pub fn stop_self() {
     let stop = SigSet::from(Signal::SIGTSTP);

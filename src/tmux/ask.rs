@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd;
 
+use crate::sys::entry;
 use crate::sys::ids::{self, Identity};
 use crate::sys::process;
 
@@ -53,7 +54,7 @@ fn become_tmux(tmux: &Path, owner: &Identity, arguments: &[String], answer: &Own
         unistd::dup2_stdin(&null).ok()?;
         unistd::dup2_stdout(answer).ok()?;
         unistd::dup2_stderr(&null).ok()?;
-        process::default_signals_and_descriptors();
+        entry::leave_nothing_of_ours();
         ids::become_for_good(owner).ok()
     };
     if prepared().is_some() {
