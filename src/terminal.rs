@@ -70,8 +70,8 @@ impl<'a> Terminal<'a> {
             Ok(_) => self.tty.set_modes(&before),
             Err(_) => self.tty.set_modes_and_flush(&before),
         };
-        restored.map_err(|_| NoAnswer::Broken)?;
-        newline.and(answer)
+        let answer = answer?;
+        restored.map_err(|_| NoAnswer::Broken).and(newline).map(|()| answer)
     }
 
     fn read_line(&self, echo: Echo) -> Result<Zeroizing<Vec<u8>>, NoAnswer> {
@@ -118,9 +118,8 @@ impl<'a> Terminal<'a> {
 
     fn read_byte(&self) -> Result<u8, NoAnswer> {
         loop {
-            let waiting = [PollFlags::POLLIN, PollFlags::POLLIN];
-            let [tty, guard] = waiting;
-            let mut fds = [PollFd::new(self.tty.as_fd(), tty), PollFd::new(self.guard, guard)];
+            let on = |fd| PollFd::new(fd, PollFlags::POLLIN);
+            let mut fds = [on(self.tty.as_fd()), on(self.guard)];
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) => {}
                 // The process's handlers do nothing, but whoever sends a signal wants no answer any more.
@@ -171,10 +170,4 @@ fn asking(before: &Termios) -> Termios {
         }
     }
     modes
-}
-
-impl AsFd for Terminal<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tty.as_fd()
-    }
 }

@@ -158,8 +158,8 @@ fn a_foreign_folder_a_link_or_a_file_where_the_users_folder_belongs_is_refused_b
         "mkdir -m 755 /run/tmux-gate/1001; chown alice: /run/tmux-gate/1001",
         "mkdir -m 770 /run/tmux-gate/1001; chown alice:bob /run/tmux-gate/1001",
         "mkdir /run/tmux-gate/1001; chown root:bob /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001",
-        "mkdir /run/tmux-gate/1001; chown alice:1900000001 /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001",
-        "mkdir /run/tmux-gate/1001; chown root:1900000001 /run/tmux-gate/1001; chmod 771 /run/tmux-gate/1001",
+        "mkdir /run/tmux-gate/1001; chown alice:2013265921 /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001",
+        "mkdir /run/tmux-gate/1001; chown root:2013265921 /run/tmux-gate/1001; chmod 771 /run/tmux-gate/1001",
         "touch /run/tmux-gate/1001; chown alice: /run/tmux-gate/1001",
         "mkfifo /run/tmux-gate/1001",
         "ln -s /nowhere /run/tmux-gate/1001",
@@ -179,7 +179,7 @@ fn a_file_or_a_link_where_the_socket_belongs_is_refused_by_name() {
         "perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Listen => 1, Local => \"/run/tmux-gate/1001/default\")'",
     ] {
         let made =
-            "mkdir /run/tmux-gate/1001; chown root:1900000001 /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001";
+            "mkdir /run/tmux-gate/1001; chown root:2013265921 /run/tmux-gate/1001; chmod 770 /run/tmux-gate/1001";
         expect_refused_by_name(&format!("{made}; {done}"), SOCKET);
     }
 }

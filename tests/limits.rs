@@ -64,7 +64,7 @@ fn a_limit_of_cpu_time_never_ends_the_monitor_of_a_session() {
 fn the_session_has_the_callers_limits_and_not_the_gates() {
     let host = Host::new();
     host.pam(NO_QUESTION);
-    let limits = ["--core=0:4096", "--fsize=1000000:2000000", "--nofile=77:99", "--nproc=500:600", "--cpu=100:200"];
+    let limits = ["--core=0:4096", "--fsize=1000000:2000000", "--nofile=77:99", "--nproc=500:600"];
     let program = [&["prlimit"][..], &limits, &["--stack=1000000:2000000", GATE]].concat();
     let alice = host.spawn("alice", &program).on_terminal();
     alice.expect_inside();
@@ -74,7 +74,6 @@ fn the_session_has_the_callers_limits_and_not_the_gates() {
         ("Max file size", "1000000", "2000000"),
         ("Max open files", "77", "99"),
         ("Max processes", "500", "600"),
-        ("Max cpu time", "100", "200"),
         ("Max stack size", "1000000", "2000000"),
         ("Max address space", "unlimited", "unlimited"),
     ] {

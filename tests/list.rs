@@ -20,7 +20,7 @@ fn json(text: &str) -> serde_json::Value {
 
 /// Somebody has alice's socket and listens on it.
 fn planted_listener(host: &Host) -> UnixListener {
-    host.must(&["install", "-d", "-m", "0770", "-o", "root", "-g", "1900000001", "/run/tmux-gate/1001"]);
+    host.must(&["install", "-d", "-m", "0770", "-o", "root", "-g", "2013265921", "/run/tmux-gate/1001"]);
     let path = host.path(SOCKET);
     let listener = UnixListener::bind(&path).unwrap();
     chown(&path, Some(1001), Some(1001)).unwrap();

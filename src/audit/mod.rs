@@ -43,7 +43,7 @@ pub enum Event<'a> {
     Unclosed,
     /// Nobody entered.
     Refused {
-        /// Why, in full: the record learns everything.
+        /// Why: what the caller was told.
         reason: String,
         /// PAM's code, where PAM decided.
         pam: Option<String>,

@@ -35,7 +35,8 @@ pub const KEYS: &[Key] = &[
         name: "time_limit",
         example: "\"60s\"",
         default: "\"60s\"",
-        meaning: "How long the whole authentication may take, 1s to 1h; what PAM is doing then is ended.",
+        meaning: "How long the whole authentication may take, 1s to 1h; what PAM is doing then is ended. Opening and closing the \
+                  session have as long, each.",
     },
     Key {
         table: "authentication",

@@ -15,7 +15,7 @@ use crate::config::{self, Record, Settings};
 use crate::ident::SessionName;
 use crate::pam::{self, Items, Started};
 use crate::policy::{self, AttachRule, Decision, Person};
-use crate::session::{self, Ending, NoVerdict, Upward};
+use crate::session::{self, Ending, NoVerdict, Stage, Upward};
 use crate::sys::clock;
 use crate::sys::files;
 use crate::sys::ids::{self, Identity};
@@ -100,7 +100,9 @@ pub(super) fn admit(
 /// The monitor's life: it tells the person and the record what went wrong, and the front only that it is over.
 fn monitor(ready: &Ready<'_>, link: &Rc<Upward>) -> u8 {
     let status = judge_and_live(ready, link).unwrap_or_else(|error| {
-        // First the record: whoever reads our standard error may be slow on purpose.
+        // Once it is written down it is also said: no signal comes between, and the front need not say it again. First the
+        // record: whoever reads our standard error may be slow on purpose.
+        let _ = session::put_right(Stage::Judged);
         refuse(&ready.visit.subject, &error);
         complain(&error);
         error.status()
@@ -121,7 +123,7 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let vouched = started.vouch(ready.settings.tries).map_err(of_pam)?;
 
     ids::become_root()?;
-    session::put_right().map_err(Error::Entry)?;
+    session::put_right(Stage::Judged).map_err(Error::Entry)?;
     link.vouched().map_err(|_| Error::Unguarded)?;
     let doom = doom.put_off(limit).map_err(Error::Session)?;
     let judged = judge_again(ready)?;
@@ -131,13 +133,14 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let label = label(&target);
 
     ids::init_groups(&judged.groups)?;
+    ready.visit.inheritance.offer_umask();
     let opened = vouched.open().map_err(of_pam)?;
     drop(doom);
     judged.record(ready, &Event::Attached { session: &label })?;
     let started = clock::since_boot();
     let status = judged.live(ready, link, &Session { home, target, opened: &opened })?;
     // Whatever comes now, the session is closed.
-    let _ = session::put_right();
+    let _ = session::put_right(Stage::Judged);
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
     link.left(status);
     let _ = judged.record(ready, &Event::Detached { session: &label, seconds, status });
@@ -192,7 +195,7 @@ impl Judged {
     fn live(&self, ready: &Ready<'_>, link: &Upward, session: &Session<'_>) -> Result<u8, Error> {
         let caller = &ready.visit.caller;
         let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
-        session::put_right().map_err(Error::Entry)?;
+        session::put_right(Stage::Judged).map_err(Error::Entry)?;
         // What initgroups gave and pam_group added, and what opens the way to the socket.
         let mut groups = ids::groups()?;
         groups.retain(|gid| *gid != ready.gate_group);

@@ -1,4 +1,5 @@
-//! Every way out has one number, and two texts: the caller's says object, fault and cure; the record's says all.
+//! Every way out has one number and one text, which says object, fault and cure. It names nobody but the caller, so he and
+//! the record read the same; the record has PAM's code besides.
 
 use std::io;
 use std::time::Duration;
@@ -154,11 +155,6 @@ impl Error {
     pub fn is_recorded(&self) -> bool {
         // A cut has an event of its own.
         self.status() != Status::USAGE && !matches!(self, Self::MonitorDied)
-    }
-
-    /// The record's text: what the caller reads, for it names nobody else.
-    pub fn for_the_record(&self) -> String {
-        self.to_string()
     }
 
     /// PAM's code, where PAM decided.

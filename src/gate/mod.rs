@@ -10,8 +10,10 @@ mod error;
 mod explain;
 mod list;
 
-use std::io::Write as _;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+
+use nix::errno::Errno;
 
 use crate::audit::{self, Event, Subject};
 use crate::cli::{self, Asked, Command};
@@ -76,7 +78,7 @@ fn visit(environment: Environment) -> Result<u8, Error> {
     let command = match asked.inspect_err(|e| refuse(&subject, e))? {
         Asked::Run(command) => command,
         Asked::Show(text) => {
-            ids::become_caller(ids.uid, ids.gid, ids.gid).map_err(Error::Privilege)?;
+            ids::become_caller(ids.uid, ids.gid, ids.gid)?;
             return answer_with(&text).map(|()| Status::DONE);
         }
     };
@@ -89,7 +91,7 @@ fn visit(environment: Environment) -> Result<u8, Error> {
 /// Step 4: has, or gives up for good, what the verb does, or does not, need.
 fn privileged(visit: &Visit, needs: Needs) -> Result<(), Error> {
     if needs == Needs::Caller {
-        return ids::become_caller(visit.ids.uid, visit.ids.gid, visit.ids.gid).map_err(Error::Privilege);
+        return Ok(ids::become_caller(visit.ids.uid, visit.ids.gid, visit.ids.gid)?);
     }
     if !ids::is_effectively_root() {
         return Err(Error::NotSetuid);
@@ -108,19 +110,22 @@ fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
 
 /// Prints a verb's answer; a stream that is closed or full is an error and never a panic, unlike println!.
 fn answer_with(text: &str) -> Result<(), Error> {
-    let mut stream = std::io::stdout();
-    stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).map_err(Error::Output)
+    match files::write_patiently(std::io::stdout().as_fd(), text.as_bytes()) {
+        // Not open for writing: nobody wants the answer.
+        Ok(()) | Err(Errno::EBADF) => Ok(()),
+        Err(errno) => Err(Error::Output(errno.into())),
+    }
 }
 
 /// Tells the caller why not, if he can be told.
 fn complain(error: &Error) {
-    let _ = std::io::stderr().write_all(format!("tmux-gate: {error}\n").as_bytes());
+    let _ = files::write_patiently(std::io::stderr().as_fd(), format!("tmux-gate: {error}\n").as_bytes());
 }
 
 /// Writes down that somebody was refused. That this cannot be written changes nothing for him.
 fn refuse(subject: &Subject, error: &Error) {
     if error.is_recorded() {
-        let event = Event::Refused { reason: error.for_the_record(), pam: error.pam_code().map(str::to_owned) };
+        let event = Event::Refused { reason: error.to_string(), pam: error.pam_code().map(str::to_owned) };
         let _ = audit::record(subject, &event);
     }
 }

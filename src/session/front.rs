@@ -12,10 +12,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::Termios;
-use nix::unistd;
+use nix::unistd::{self, Pid};
 
 use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
 use crate::sys::entry;
+use crate::sys::files;
 use crate::sys::ids;
 use crate::sys::process::{self, Brood, Process};
 use crate::sys::tty::Tty;
@@ -64,7 +65,11 @@ struct Front<'a> {
     modes: Termios,
     limit: Duration,
     phase: Phase,
+    /// The process group of the person's program, once there was one.
+    program: Option<Pid>,
     hung_up: bool,
+    /// Why the monitor was told to give up while it judges: it has a moment to say so itself, to the person and the record.
+    giving_up: Option<NoVerdict>,
     /// The link is closed since then: nothing more is heard, the monitor is waited for.
     deaf: Option<Instant>,
 }
@@ -79,31 +84,57 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
     SigSet::all().thread_block()?;
     let brood = Brood::adopt();
     let (link, upward) = link::pair()?;
-    let child = process::fork(&[link.as_fd()], || {
+    let watched = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
+    let signals = process::signals(&watched)?;
+    let child = process::fork(&[link.as_fd(), signals.as_fd()], || {
         process::show_role("tmux-gate:mon");
-        match put_right() {
+        match put_right(Stage::Judging) {
             Ok(()) => monitor(upward),
             Err(_) => 1,
         }
     })?;
     process::show_role("tmux-gate:front");
-    let signals =
-        process::signals(&[Signal::SIGCHLD, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP])?;
     let phase = Phase::Judging(Instant::now() + limit, brood);
-    let front = Front { tty, link, monitor: child, signals, modes, limit, phase, hung_up: false, deaf: None };
+    let front = Front {
+        tty,
+        link,
+        monitor: child,
+        signals,
+        modes,
+        limit,
+        phase,
+        program: None,
+        hung_up: false,
+        giving_up: None,
+        deaf: None,
+    };
     Ok(front.run())
 }
 
-/// Puts the monitor's process right, before PAM modules run and after they did: what the terminal or a shutdown sends is
-/// not obeyed, for half a session would stay open; the rest is as modules expect it.
+/// Who may send the monitor signals, and what they may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The real uid is the caller's: his signals may end what judges him, and nothing less. One that only interrupted a
+    /// system call (EINTR) could shorten a module's delay after a wrong password, or make a second factor look away.
+    Judging,
+    /// Only root, the terminal and a shutdown are left: obeyed by nobody, for half a session would stay open.
+    Judged,
+}
+
+/// Puts the monitor's process right, before PAM modules run and after they did.
 ///
 /// # Errors
 /// sigprocmask(2), chdir(2), prctl(2).
-pub fn put_right() -> io::Result<()> {
-    let unheeded = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGHUP, Signal::SIGTERM];
+pub fn put_right(stage: Stage) -> io::Result<()> {
+    let deadly = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM];
+    let others = [Signal::SIGTSTP, Signal::SIGPIPE, Signal::SIGXFSZ];
     // With a handler for these the terminal would refuse its modes to a process in the background (termios(3)).
-    let blocked = [Signal::SIGTTIN, Signal::SIGTTOU];
-    entry::put_right(&unheeded, &blocked.into_iter().collect(), Signal::SIGSYS as i32)
+    let blocked: SigSet = [Signal::SIGTTIN, Signal::SIGTTOU].into_iter().collect();
+    let last = Signal::SIGSYS as i32;
+    match stage {
+        Stage::Judging => entry::put_right(&others, &[], &blocked, last),
+        Stage::Judged => entry::put_right(&[], &[deadly.as_slice(), &others].concat(), &blocked, last),
+    }
 }
 
 /// Stops while this process is in the background, as every program that asks would; false where nobody brings it to the
@@ -130,9 +161,12 @@ impl Front<'_> {
         ending
     }
 
-    /// One turn: what the monitor said comes before what became of it.
+    /// One turn: what was sent to us and what the monitor said come before what became of it.
     fn wait(&mut self) -> Option<Ending> {
         let mut gone = self.poll();
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            self.signalled(signal.ssi_signo);
+        }
         while self.deaf.is_none() {
             match self.link.heard() {
                 Ok(Some(word)) => {
@@ -149,18 +183,13 @@ impl Front<'_> {
             }
         }
         if gone {
-            return Some(self.end(NoVerdict::Died));
+            return Some(self.end(self.giving_up.unwrap_or(NoVerdict::Died)));
         }
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            if let Some(ending) = self.signalled(signal.ssi_signo) {
-                return Some(ending);
-            }
-        }
-        if self.hung_up && matches!(self.phase, Phase::Judging(..)) {
-            return Some(self.end(NoVerdict::HungUp));
+        if self.hung_up {
+            self.give_up(NoVerdict::HungUp);
         }
         let late = self.deadline().is_some_and(|when| when <= Instant::now());
-        late.then(|| self.end(NoVerdict::TimedOut))
+        late.then(|| self.end(self.giving_up.unwrap_or(NoVerdict::TimedOut)))
     }
 
     /// Waits for whatever happens next; is the monitor gone?
@@ -204,12 +233,16 @@ impl Front<'_> {
                 // A front that the person could stop or kill would leave the monitor without a guard. Whoever stopped it
                 // so far has gained no time.
                 let now = Instant::now();
-                if self.deadline().is_some_and(|when| now < when) && ids::become_root().is_ok() {
+                let in_time = self.giving_up.is_none() && self.deadline().is_some_and(|when| now < when);
+                if in_time && ids::become_root().is_ok() {
                     self.phase = Phase::Opening(now + self.limit);
                     self.link.send(ToMonitor::Guarding);
                 }
             }
-            ToFront::Running(program) => self.phase = Phase::Running(program),
+            ToFront::Running(program) => {
+                self.program = Some(program.pid);
+                self.phase = Phase::Running(program);
+            }
             ToFront::Stopped => self.suspend(),
             ToFront::Left(status) => self.phase = Phase::Closing(Instant::now() + self.limit, status),
             ToFront::Over(status) => return Some(status),
@@ -217,19 +250,26 @@ impl Front<'_> {
         None
     }
 
-    fn signalled(&mut self, signal: u32) -> Option<Ending> {
-        if signal == Signal::SIGCHLD as u32 {
-            return None;
-        }
+    fn signalled(&mut self, signal: u32) {
         let fatal = signal == Signal::SIGTERM as u32 || signal == Signal::SIGHUP as u32;
-        match self.phase {
-            Phase::Judging(..) => Some(self.end(NoVerdict::Interrupted)),
-            Phase::Opening(_) | Phase::Running(_) | Phase::Closing(..) => {
-                if fatal {
-                    self.link.send(ToMonitor::End);
-                }
-                None
+        if matches!(self.phase, Phase::Judging(..)) {
+            if signal != Signal::SIGCHLD as u32 {
+                self.give_up(NoVerdict::Interrupted);
             }
+        } else if fatal {
+            self.link.send(ToMonitor::End);
+        }
+    }
+
+    /// While PAM judges: nobody is let in any more. At a prompt the monitor says so at once; a module that works is not asked.
+    fn give_up(&mut self, why: NoVerdict) {
+        const MOMENT: Duration = Duration::from_millis(200);
+        if let Phase::Judging(when, _) = &mut self.phase
+            && self.giving_up.is_none()
+        {
+            self.giving_up = Some(why);
+            *when = (*when).min(Instant::now() + MOMENT);
+            self.link.send(ToMonitor::End);
         }
     }
 
@@ -278,8 +318,7 @@ impl Front<'_> {
         };
         let (program, during) = (program.pid, self.tty.modes());
         self.take_terminal(&self.modes);
-        process::stop_self();
-        if self.wait_in_background().is_err() {
+        if !self.wait_for_shell() {
             self.link.send(ToMonitor::End);
             return;
         }
@@ -293,16 +332,23 @@ impl Front<'_> {
         self.link.send(ToMonitor::Resume);
     }
 
-    /// Continued by `bg`: stops again, without taking the terminal from whoever has it.
-    fn wait_in_background(&self) -> Result<(), ()> {
+    /// Stops until the shell brings this job to the foreground; continued by `bg` it stops again, without taking the terminal
+    /// from whoever has it. False if that will not come: the terminal is gone, or we are told to end.
+    fn wait_for_shell(&mut self) -> bool {
         for _ in 0..1024 {
+            process::stop_group();
+            while let Ok(Some(signal)) = self.signals.read_signal() {
+                if [Signal::SIGTERM as u32, Signal::SIGHUP as u32].contains(&signal.ssi_signo) {
+                    return false;
+                }
+            }
             match self.tty.foreground() {
-                Some(group) if group == unistd::getpgrp() => return Ok(()),
-                Some(_) => process::stop_self(),
-                None => return Err(()),
+                Some(group) if group == unistd::getpgrp() => return true,
+                Some(_) => {}
+                None => return false,
             }
         }
-        Err(())
+        false
     }
 
     fn take_terminal(&self, modes: &Termios) {
@@ -310,22 +356,24 @@ impl Front<'_> {
         let _ = self.tty.set_modes(modes);
     }
 
-    /// The terminal as it was found. What a killed program left switched on is switched off.
+    /// The terminal as it was found, unless somebody else has it by now. What a killed program left switched on is switched
+    /// off.
     fn give_back(&self, ending: Ending) {
-        if self.tty.foreground() != Some(unistd::getpgrp()) {
-            let _ = self.tty.set_foreground(unistd::getpgrp());
-        }
-        match ending {
-            Ending::Over(_) | Ending::Unclosed(_) => {
-                let _ = self.tty.set_modes(&self.modes);
+        match self.tty.foreground() {
+            Some(group) if group == unistd::getpgrp() => {}
+            // The program's, which was left, or killed by us.
+            Some(group) if self.program == Some(group) || !process::group_exists(group) => {
+                let _ = self.tty.set_foreground(unistd::getpgrp());
             }
-            Ending::NoVerdict(_) => {
-                let _ = self.tty.set_modes_and_flush(&self.modes);
-            }
+            Some(_) | None => return,
         }
+        let _ = match ending {
+            Ending::Over(_) | Ending::Unclosed(_) => self.tty.set_modes(&self.modes),
+            Ending::NoVerdict(_) => self.tty.set_modes_and_flush(&self.modes),
+        };
         // A tmux whose server died leaves its screen as it was, and says so with its status.
         if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
-            let _ = unistd::write(self.tty, RESET);
+            let _ = files::write_patiently(self.tty.as_fd(), RESET);
         }
     }
 }
@@ -333,4 +381,4 @@ impl Front<'_> {
 /// Soft reset: mouse, focus, bracketed paste off; main screen (47: the cursor stays where it is); cursor shown; keypad,
 /// colours, margins normal.
 const RESET: &[u8] = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1005l\x1b[?1004l\x1b[?2004l\x1b[?47l\
-    \x1b[?25h\x1b[?1l\x1b>\x1b[r\x1b[0m\x1b[!p\r\n";
+    \x1b[?25h\x1b[?1l\x1b>\x1b[0m\x1b[!p\r\n";

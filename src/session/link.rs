@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -63,11 +64,19 @@ impl Upward {
     /// [`Gone`]: it does not answer within a second. Nobody may be let in.
     pub fn vouched(&self) -> Result<(), Gone> {
         self.send(b"V");
-        let patience = PollTimeout::from(1000u16);
-        let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], patience);
-        match self.heard() {
-            Some(ToMonitor::Guarding) => Ok(()),
-            Some(ToMonitor::Resume | ToMonitor::End) | None => Err(Gone),
+        let until = Instant::now() + Duration::from_secs(1);
+        loop {
+            match self.heard() {
+                Some(ToMonitor::Guarding) => return Ok(()),
+                Some(ToMonitor::Resume | ToMonitor::End) => return Err(Gone),
+                None => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Gone);
+            }
+            let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
+            let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], left);
         }
     }
 
@@ -137,6 +146,8 @@ impl Downward {
         let (length, rights) = match process::receive(self.0.as_fd(), &mut message) {
             Ok(received) => received,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            // The monitor ended without reading what we said last: told once, and what it said last is still to be read.
+            Err(Errno::ECONNRESET) => return self.heard(),
             Err(_) => return Err(Gone),
         };
         match (message.get(..length).unwrap_or_default(), rights) {

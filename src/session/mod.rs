@@ -9,6 +9,6 @@ mod link;
 mod monitor;
 
 pub use child::Command;
-pub use front::{Ending, NoVerdict, guard, is_in_foreground, put_right};
+pub use front::{Ending, NoVerdict, Stage, guard, is_in_foreground, put_right};
 pub use link::Upward;
 pub use monitor::live;

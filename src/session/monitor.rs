@@ -1,4 +1,4 @@
-//! How does the monitor wait, and how does it end what must end? It reads its signals and obeys none.
+//! How does the monitor wait, and how does it end what must end? It reads its signals, and obeys root's SIGTERM alone.
 //! Never: a byte of the terminal.
 
 use std::io;
@@ -65,7 +65,7 @@ impl Life<'_> {
             // Once the end was asked for, the link has nothing more to say, and may be readable for ever.
             fds.push(on(self.link.as_fd()));
         }
-        let waited = poll(&mut fds, self.patience());
+        let _ = poll(&mut fds, self.patience());
         while let Ok(Some(signal)) = self.signals.read_signal() {
             if signal.ssi_signo == Signal::SIGTERM as u32 {
                 self.ask_to_end();
@@ -73,11 +73,11 @@ impl Life<'_> {
         }
         match self.end {
             None => self.listen(),
-            Some(End::Asked(_)) if waited == Ok(0) => {
+            Some(End::Asked(when)) if when <= Instant::now() => {
                 self.program.signal(Signal::SIGKILL);
                 self.end = Some(End::Killed(Instant::now() + GRACE));
             }
-            Some(End::Killed(_)) if waited == Ok(0) => return Some(1),
+            Some(End::Killed(when)) if when <= Instant::now() => return Some(1),
             Some(End::Asked(_) | End::Killed(_)) => {}
         }
         self.look()
@@ -85,7 +85,8 @@ impl Life<'_> {
 
     fn patience(&self) -> PollTimeout {
         let Some(End::Asked(when) | End::Killed(when)) = self.end else { return PollTimeout::NONE };
-        PollTimeout::try_from(when.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::ZERO)
+        let left = when.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO)
     }
 
     fn listen(&mut self) {

@@ -26,7 +26,7 @@ pub fn take_environment(keep: impl Fn(&str, &[u8]) -> bool) -> Vec<(String, OsSt
 }
 
 /// The limits that are raised for root's work and given back to the caller's program.
-const LIMITS: [Resource; 8] = [
+const LIMITS: [Resource; 10] = [
     Resource::RLIMIT_CORE,
     Resource::RLIMIT_CPU,
     Resource::RLIMIT_DATA,
@@ -35,6 +35,8 @@ const LIMITS: [Resource; 8] = [
     Resource::RLIMIT_NPROC,
     Resource::RLIMIT_STACK,
     Resource::RLIMIT_AS,
+    Resource::RLIMIT_RTTIME,
+    Resource::RLIMIT_SIGPENDING,
 ];
 
 /// What root works under: nothing cut short half-way (CVE-2011-1089), no core, few descriptors.
@@ -43,6 +45,7 @@ fn wanted(resource: Resource) -> rlim_t {
         Resource::RLIMIT_CORE => 0,
         Resource::RLIMIT_NOFILE => 1024,
         Resource::RLIMIT_STACK => 8 << 20,
+        Resource::RLIMIT_SIGPENDING => 1024,
         _ => libc::RLIM_INFINITY,
     }
 }
@@ -63,7 +66,9 @@ fn least(resource: Resource) -> rlim_t {
     match resource {
         Resource::RLIMIT_FSIZE => 256 << 10,
         Resource::RLIMIT_NOFILE => 32,
-        Resource::RLIMIT_CPU => 60,
+        // CPU time used survives execve(2), so no number would be enough.
+        Resource::RLIMIT_CPU | Resource::RLIMIT_RTTIME => libc::RLIM_INFINITY,
+        Resource::RLIMIT_SIGPENDING => 8,
         Resource::RLIMIT_AS | Resource::RLIMIT_DATA => 128 << 20,
         _ => 0,
     }
@@ -103,6 +108,11 @@ pub struct Inheritance {
 }
 
 impl Inheritance {
+    /// Sets the umask that the session gets unless a module (pam_umask) says otherwise. Call right before the session opens.
+    pub fn offer_umask(&self) {
+        umask(self.umask);
+    }
+
     /// Looks at what PAM's session modules (pam_limits, pam_umask) changed in this process, keeps their word over the
     /// caller's, and raises the limits again. Call once, right after the session was opened.
     ///
@@ -115,10 +125,7 @@ impl Inheritance {
                 *given = now;
             }
         }
-        let now = umask(OURS);
-        if now != OURS {
-            self.umask = now;
-        }
+        self.umask = umask(OURS);
         self.raised = raise(found)?;
         Ok(self)
     }
@@ -154,21 +161,28 @@ pub fn cleanse() -> io::Result<Inheritance> {
     // Both survive execve(2): one makes every wait as long as the caller likes, the other gives us his orphans.
     prctl::set_timerslack(50_000)?;
     prctl::set_child_subreaper(false)?;
-    put_right(&[], &SigSet::empty(), libc::SIGRTMAX())?;
+    put_right(&[Signal::SIGPIPE, Signal::SIGXFSZ], &[], &SigSet::empty(), libc::SIGRTMAX())?;
     Ok(inheritance)
 }
 
 /// What both the caller and PAM modules can disturb: dispositions of the signals up to `last`, mask, umask, working
-/// directory, core dumps. The signals in `unheeded` do nothing, and are back at their default in what is executed.
+/// directory, core dumps. The signals in `ignored` are so in what is executed too; those in `unheeded` do nothing, and are
+/// back at their default there.
 ///
 /// # Errors
 /// The system call that failed: nothing may go on after it.
-pub fn put_right(unheeded: &[Signal], blocked: &SigSet, last: libc::c_int) -> io::Result<()> {
-    let unheeded = || [Signal::SIGPIPE, Signal::SIGXFSZ].iter().chain(unheeded).map(|signal| *signal as libc::c_int);
-    for signal in (1..=last).filter(|signal| !unheeded().any(|one| one == *signal)) {
-        default_signal(signal);
+pub fn put_right(ignored: &[Signal], unheeded: &[Signal], blocked: &SigSet, last: libc::c_int) -> io::Result<()> {
+    let is_in = |list: &[Signal], signal| list.iter().any(|one| *one as libc::c_int == signal);
+    for signal in 1..=last {
+        if is_in(ignored, signal) {
+            // SAFETY: SIG_IGN installs no code of ours.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        } else if is_in(unheeded, signal) {
+            heed_not(signal);
+        } else {
+            default_signal(signal);
+        }
     }
-    unheeded().for_each(heed_not);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(blocked), None)?;
     umask(OURS);
     prctl::set_dumpable(false)?;

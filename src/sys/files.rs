@@ -1,9 +1,15 @@
-//! What is at this path, and who besides root may change it? Never: what follows from the answer.
+//! What is at this path, who besides root may change it, and how are bytes read and written? Never: what follows from the
+//! answer.
 
 use std::fs;
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::unistd;
 
 /// Somebody besides root may change what a path leads to.
 #[derive(Debug)]
@@ -91,6 +97,27 @@ pub fn is_this_program(path: &Path) -> bool {
         return false;
     };
     own.dev() == other.dev() && own.ino() == other.ino()
+}
+
+/// Writes all of it, also to what somebody else made non-blocking (a tmux server does that to the terminal it shares), for
+/// a second at most after each byte that was taken.
+///
+/// # Errors
+/// write(2); `EAGAIN` when nothing was taken for a second.
+pub fn write_patiently(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> nix::Result<()> {
+    while !bytes.is_empty() {
+        match unistd::write(fd, bytes) {
+            Ok(taken) => bytes = bytes.get(taken..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], 1000_u16) {
+                Ok(0) => return Err(Errno::EAGAIN),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            },
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// A random number from the kernel.

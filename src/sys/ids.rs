@@ -113,7 +113,7 @@ pub fn become_for_good(identity: &Identity) -> Result<(), Broken> {
     become_caller(identity.uid, identity.gid, identity.effective_gid)
 }
 
-/// Becomes the caller for good with the groups that he had, and proves it: for verbs that need no root.
+/// Becomes `uid` for good with the supplementary groups that are there, and proves it.
 ///
 /// # Errors
 /// [`Broken`]: end the process.

@@ -142,6 +142,7 @@ impl Brood {
                 let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -182,7 +183,7 @@ impl Doom {
         (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_SIGNAL, libc::SIGKILL);
         let mut timer = std::ptr::null_mut();
         // SAFETY: both pointers are valid for the call, and the timer is ours alone.
-        if unsafe { libc::timer_create(libc::CLOCK_BOOTTIME, &raw mut event, &raw mut timer) } != 0 {
+        if unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) } != 0 {
             return Err(io::Error::last_os_error());
         }
         Self(timer).put_off(limit)
@@ -195,7 +196,9 @@ impl Doom {
     pub fn put_off(self, limit: Duration) -> io::Result<Self> {
         // SAFETY: plain old data, for which zeroes are a value.
         let mut when: libc::itimerspec = unsafe { std::mem::zeroed() };
-        when.it_value.tv_sec = libc::time_t::try_from(limit.as_secs() + 1).unwrap_or(libc::time_t::MAX);
+        let limit = limit + Duration::from_secs(1);
+        when.it_value.tv_sec = libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX);
+        when.it_value.tv_nsec = libc::c_long::from(limit.subsec_nanos());
         // SAFETY: the timer is alive as long as `self`, and the old value is not asked for.
         match unsafe { libc::timer_settime(self.0, 0, &raw const when, std::ptr::null_mut()) } {
             0 => Ok(self),
@@ -226,13 +229,18 @@ pub fn show_role(role: &str) {
     let _ = prctl::set_name(&CString::new(role).unwrap_or_default());
 }
 
-/// Stops this process as Ctrl-Z would: not at all where no shell would continue it (orphaned process group).
-pub fn stop_self() {
+/// Stops this process's group as Ctrl-Z would: not at all where no shell would continue it (orphaned process group).
+pub fn stop_group() {
     let stop = SigSet::from(Signal::SIGTSTP);
-    // Raised while it is blocked: one that is pending already and this one are one.
-    let _ = nix::sys::signal::raise(Signal::SIGTSTP);
+    // Sent while it is blocked: one that is pending already and this one are one.
+    let _ = nix::sys::signal::kill(Pid::from_raw(0), Signal::SIGTSTP);
     let _ = stop.thread_unblock();
     let _ = stop.thread_block();
+}
+
+/// Is there a process in that process group?
+pub fn group_exists(group: Pid) -> bool {
+    group.as_raw() > 1 && nix::sys::signal::killpg(group, None) != Err(nix::errno::Errno::ESRCH)
 }
 
 /// Receives one message, and the descriptor that came with it; the length is 0 at the end.

@@ -29,7 +29,7 @@ pub enum Error {
     #[error("tmux cannot be started: {0}")]
     Start(#[from] io::Error),
     /// The server took longer than two seconds.
-    #[error("the tmux server does not answer; end it from inside the session, or ask your administrator")]
+    #[error("the tmux server does not answer; end it (kill), or name a session to wait for: tmux-gate attach NAME")]
     Hung,
 }
 

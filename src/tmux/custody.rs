@@ -1,14 +1,16 @@
 //! Where is a user's socket, and can anybody else get there? `/run/tmux-gate` is root:tmux-gate 0710; a user's directory in
 //! it is root's, 0770, and its group is nobody's: a number drawn when the directory is made, at the first entry since boot,
 //! and given to what the gate starts for that user, with the group tmux-gate. So neither a file that another person made
-//! set-group-id tmux-gate opens it, nor one of the owner's from before, nor the working directory of a process in it.
+//! set-group-id opens it, nor one of the owner's from before the last boot, nor the working directory of a process in it.
 //!
 //! MUST: directories through descriptors; what is wrong is refused by name, never repaired.
 //! Never: a connection to the socket.
 
+use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, renameat2};
@@ -22,8 +24,9 @@ pub(super) const RUNTIME: &str = "/run/tmux-gate";
 pub(super) const SOCKET: &str = "default";
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// The groups that users' directories are given are drawn from these, which no distribution assigns (systemd's UIDS-GIDS).
-const DRAWN: RangeInclusive<u32> = 0x7000_0000..=0x7fff_ffff;
+/// The groups that users' directories are given are drawn from these: past what systemd, SSSD and FreeIPA assign, below
+/// systemd's foreign ids.
+const DRAWN: RangeInclusive<u32> = 0x7800_0000..=0x7bff_ffff;
 
 /// What is wrong with a directory or with what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +68,13 @@ pub enum Error {
         /// Its mode.
         mode: u32,
     },
+    /// A user namespace that knows too few groups.
+    #[error(
+        "{0}: group {1} is not mapped in this user namespace; map the gids up to 2080374783, or run the gate outside"
+    )]
+    Unmapped(String, u32),
     /// Something that is not the user's socket has the socket's name.
-    #[error("{0}: not a socket of uid {1}; find out who put it there, then remove it")]
+    #[error("{0}: not a socket of uid {1}; as root find out who put it there, then remove it")]
     NotSocket(String, Uid),
     /// The file system said no.
     #[error("{0}: {1}")]
@@ -126,14 +134,17 @@ impl Runtime {
             found => return found,
         }
         let path = format!("{RUNTIME}/{uid}");
-        let drawn = files::random().map_err(|e| Error::Io(path.clone(), e))? & (DRAWN.end() - DRAWN.start());
-        self.make(uid, DRAWN.start() + drawn).map_err(|e| Error::Io(path, e.into()))?;
+        let group = draw_group().map_err(|e| Error::Io(path.clone(), e))?;
+        self.make(uid, group).map_err(|errno| match errno {
+            Errno::EINVAL => Error::Unmapped(path, group),
+            errno => Error::Io(path, errno.into()),
+        })?;
         self.home(uid)
     }
 
     /// Made under another name and renamed when it is right, so that a crash between leaves nobody locked out.
     fn make(&self, uid: Uid, group: u32) -> nix::Result<()> {
-        let (name, new) = (uid.to_string(), format!(".{uid}.{}", std::process::id()));
+        let (name, new) = (uid.to_string(), format!(".{uid}.{group}"));
         mkdirat(&self.directory, new.as_str(), Mode::S_IRWXU)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let made = openat(&self.directory, new.as_str(), flags, Mode::empty())
@@ -177,6 +188,17 @@ impl Home {
             Err(errno) => Err(Error::Io(path, errno.into())),
             Ok(found) if is(&found, SFlag::S_IFSOCK) && found.st_uid == self.uid.raw() => Ok(Socket::Present),
             Ok(_) => Err(Error::NotSocket(path, self.uid)),
+        }
+    }
+}
+
+/// A group that no other user's directory has.
+fn draw_group() -> io::Result<u32> {
+    let taken: Vec<u32> = fs::read_dir(RUNTIME)?.flatten().filter_map(|e| Some(e.metadata().ok()?.gid())).collect();
+    loop {
+        let group = DRAWN.start() + (files::random()? & (DRAWN.end() - DRAWN.start()));
+        if !taken.contains(&group) {
+            return Ok(group);
         }
     }
 }
