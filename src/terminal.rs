@@ -68,7 +68,10 @@ impl<'a> Terminal<'a> {
         let newline = self.write(b"\n");
         let restored = match &answer {
             Ok(_) => self.tty.set_modes(&before),
-            Err(_) => self.tty.set_modes_and_flush(&before),
+            Err(_) => {
+                self.swallow();
+                self.tty.set_modes_and_flush(&before)
+            }
         };
         let answer = answer?;
         restored.map_err(|_| NoAnswer::Broken).and(newline).map(|()| answer)
@@ -99,6 +102,17 @@ impl<'a> Terminal<'a> {
                         self.write(&[byte])?;
                     }
                 }
+            }
+        }
+    }
+
+    /// Reads what is still on its way through the kernel, which a flush does not reach, until nothing came for a moment.
+    fn swallow(&self) {
+        let mut late = [0; 256];
+        for _ in 0..10 {
+            match poll(&mut [PollFd::new(self.tty.as_fd(), PollFlags::POLLIN)], 10_u8) {
+                Ok(1) if matches!(unistd::read(self.tty, &mut late), Ok(1..)) => {}
+                _ => return,
             }
         }
     }

@@ -161,6 +161,7 @@ fn given_ctrl_c_at_a_prompt_nothing_more_is_asked_and_nobody_is_in() {
         (format!("{optional}{required}{NO_QUESTION}"), "\x03"),
         (format!("{optional}{required}{NO_QUESTION}"), "\x04"),
         (format!("{optional}{NO_QUESTION}"), "jq8xz4wk\x03"),
+        (format!("{optional}{NO_QUESTION}"), "\x03jq8xz4wk\r"),
         (format!("{NO_QUESTION}account optional pam_fixture.so account:ask=one:\\_\n"), "\x03"),
     ] {
         let host = Host::new();

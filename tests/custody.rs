@@ -103,6 +103,8 @@ fn a_file_that_another_person_made_set_group_id_does_not_open_the_way_to_a_socke
     assert_eq!(made.status, 0, "{made:?}");
     let files = host.must(&["find", "/var/tmp", "-perm", "-2000"]);
     assert_eq!(files.lines().count(), 3, "bob's own group, the group of the sockets, and his drawn one: {files}");
+    // Inside, bob has the group of the sockets; the drawn one of her directory he has not.
+    assert_ne!(bob.inside("ls /run/tmux-gate/1001").status, 0);
     for file in files.lines() {
         let output = host.run_as("alice", &[file, "-S", SOCKET, "ls"]);
         assert!(String::from_utf8_lossy(&output.stderr).contains("Permission denied"), "{file}: {output:?}");
@@ -163,6 +165,7 @@ fn a_foreign_folder_a_link_or_a_file_where_the_users_folder_belongs_is_refused_b
         "touch /run/tmux-gate/1001; chown alice: /run/tmux-gate/1001",
         "mkfifo /run/tmux-gate/1001",
         "ln -s /nowhere /run/tmux-gate/1001",
+        "cd /run/tmux-gate; mkdir 1002; chown root:1900000001 1002; chmod 770 1002; ln -s 1002 1001",
         "mkdir -m 700 /run/elsewhere; chown alice: /run/elsewhere; ln -s /run/elsewhere /run/tmux-gate/1001",
     ] {
         expect_refused_by_name(done, "/run/tmux-gate/1001");

@@ -100,6 +100,19 @@ fn the_environment_of_the_session_is_made_from_scratch() {
     leave(alice);
 }
 
+#[test]
+fn what_modules_set_arrives_unless_it_changes_how_programs_are_found_and_loaded() {
+    let set = ["KRB5CCNAME=/tmp/x", "LD_PRELOAD=/tmp/x", "TMUX_TMPDIR=/tmp/x", "BASH_ENV=/tmp/x", "PATH=/tmp/x"];
+    let host = Host::with_fixture(&set.map(|pair| format!("open:environment={pair}")).join(" "));
+    let alice = gate(&host).on_terminal();
+    alice.expect_inside();
+    for text in in_session(&host, "environ") {
+        let planted: Vec<&str> = text.split('\0').filter(|pair| pair.ends_with("=/tmp/x")).collect();
+        assert_eq!(planted, ["KRB5CCNAME=/tmp/x"]);
+    }
+    leave(alice);
+}
+
 /// Opens of files, as the kernel reports them, whoever opens.
 struct Watched(fs::File);
 

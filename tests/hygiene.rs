@@ -72,7 +72,7 @@ fn the_session_starts_as_it_should_whatever_the_caller_did() {
 
 #[test]
 fn of_200_open_descriptors_none_reaches_pam_modules_or_the_session() {
-    let host = Host::with_fixture("auth:ask=Go:");
+    let host = Host::with_fixture("auth:ask=Go: open:leak"); // and none that a module left open
     let mut alice = worst(&host, &[GATE]).on_terminal();
     alice.expect("Go:");
     for gate in host.gates() {
@@ -202,12 +202,16 @@ fn given_sigchld_ignored_modules_that_start_helpers_are_not_misread() {
 #[test]
 fn a_timer_that_the_caller_set_before_does_not_end_the_gate() {
     let host = Host::with_fixture("auth:ask=Go:");
-    let mut alice = host.spawn("alice", &["perl", "-e", "alarm 1; exec '/usr/bin/tmux-gate'"]).on_terminal();
+    let slack = format!("syscall({}, {}, 4000000000, 0, 0, 0)", libc::SYS_prctl, libc::PR_SET_TIMERSLACK);
+    let timers = format!("alarm 1; {slack} == 0 or die; exec '/usr/bin/tmux-gate'");
+    let mut alice = host.spawn("alice", &["perl", "-e", &timers]).on_terminal();
     alice.expect("Go:");
     std::thread::sleep(std::time::Duration::from_millis(1200)); // longer than the caller's timer: no event says "not"
     for gate in host.gates() {
         let status = host.read(&format!("/proc/{}/status", gate.pid));
         assert_eq!(line(&status, "ShdPnd:"), "0000000000000000", "{status}");
+        // With another slack every wait would end when the caller likes.
+        assert_eq!(host.read(&format!("/proc/{}/timerslack_ns", gate.pid)), "50000\n");
     }
     alice.send("\r");
     alice.expect_inside();
@@ -229,7 +233,7 @@ fn modules_run_with_a_clean_mask_a_private_umask_no_core_and_the_root_directory(
     assert_eq!(signals(&status, "SigIgn:"), ignored, "{status}");
     assert_eq!(signals(&status, "SigCgt:"), 0, "{status}");
     assert_eq!((line(&status, "Umask:"), line(&status, "Groups:")), ("0077", ""), "{status}");
-    assert_eq!(line(&status, "Uid:"), "1001\t0\t0\t0");
+    assert_eq!((line(&status, "Uid:"), line(&status, "Gid:")), ("1001\t0\t0\t0", "0\t0\t0\t0"));
     for gate in &gates {
         let limits = host.read(&format!("/proc/{}/limits", gate.pid));
         assert!(line(&limits, "Max core file size").starts_with("0 "), "{limits}");

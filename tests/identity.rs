@@ -193,6 +193,15 @@ fn groups_of_the_callers_process_decide_nothing() {
     leave(alice);
 }
 
+#[test]
+fn whom_no_rule_lets_in_is_refused_before_pam_is_asked() {
+    let host = Host::with_fixture("any:note=called");
+    host.configure("[attach]\nusers = [\"bob\"]\n");
+    assert_eq!(gate(&host, "alice").exit_status(), 77);
+    host.expect_refusal(&["user=alice", "not among"]);
+    assert!(!host.exists("/var/log/gate-notes"), "{}", host.read("/var/log/gate-notes"));
+}
+
 /// What changes while PAM asks is judged again.
 fn changed_meanwhile(script: &str, status: i32, text: &str) {
     let host = Host::new();
@@ -215,6 +224,20 @@ fn what_changed_while_pam_asked_is_judged_again() {
     changed_meanwhile("sed -i s/^alice:/malice:/ /etc/passwd", 77, "changed");
     changed_meanwhile("sed -i /^alice:/d /etc/passwd", 77, "1001");
     changed_meanwhile("sed -i s/^users:.*/users:x:100:bob/ /etc/group", 77, "not among");
+    changed_meanwhile("chmod g+w /usr/bin/tmux", 78, "/usr/bin/tmux");
+}
+
+#[test]
+fn what_runs_is_what_the_configuration_says_after_pam_judged() {
+    let host = Host::new();
+    let set = "install /usr/bin/tmux /usr/local/bin/other; printf '[tmux]\npath = \"/usr/local/bin/other\"\n' >/etc/tmux-gate/config.toml";
+    host.write("/usr/local/bin/change", format!("#!/bin/sh\n{set}\n"), 0o755);
+    host.pam(&format!("auth required pam_exec.so seteuid quiet /usr/local/bin/change\n{NO_QUESTION}"));
+    let mut alice = gate(&host, "alice");
+    alice.expect_inside();
+    let program = alice.inside("readlink /proc/$(tmux display-message -p '#{pid}')/exe");
+    assert!(program.text.starts_with("/usr/local/bin/other"), "{program:?}");
+    leave(alice);
 }
 
 #[test]

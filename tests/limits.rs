@@ -95,6 +95,20 @@ fn what_pam_limits_says_holds_over_the_callers_limits() {
         let line = seen.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         assert_eq!(line.split_whitespace().take(2).collect::<Vec<_>>(), value, "{name}");
     }
+    let seen = host.read(&format!("/proc/{}/limits", host.monitor().pid));
+    let line = seen.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap_or_default();
+    assert_ne!(line.split_whitespace().next(), Some("50"), "the monitor's own limit was raised again");
+}
+
+/// A soft limit is nobody's last word.
+#[test]
+fn a_soft_limit_that_can_be_raised_keeps_nobody_out() {
+    let host = Host::with_fixture("auth:ask=Go:");
+    let limits = ["--fsize=0:unlimited", "--nofile=8:1024", "--cpu=1:unlimited", GATE];
+    let mut alice = host.spawn("alice", &[&["prlimit"][..], &limits].concat()).on_terminal();
+    alice.expect("Go:");
+    alice.send("\x03");
+    assert_eq!(alice.exit_status(), 77);
 }
 
 /// What is too small for root's work at entry is a caller's choice; after PAM it is the administrator's.

@@ -210,8 +210,10 @@ fn the_asking_client_gets_nothing_of_the_callers() {
     host.configure("[tmux]\npath = \"/usr/local/bin/stand-in\"\n");
     let spawn: Spawn<'_> = host.spawn("alice", &[GATE, "list"]).extra_descriptors(50).signals_ignored();
     let spawn = spawn.env("TMUX=/tmp/x,1,1").env("TMUX_TMPDIR=/tmp").env("LD_PRELOAD=/tmp/x.so").env("SECRET=yes");
-    assert_eq!(spawn.output().status.code(), Some(0));
+    assert_eq!(spawn.on_terminal().exit_status(), 0);
     let shown = host.read("/tmp/shown");
+    let stat = shown.lines().find_map(|line| line.split_once(") ")).expect("stat").1;
+    assert_eq!(stat.split(' ').nth(4), Some("0"), "a terminal: {shown}");
     for absent in ["TMUX", "LD_PRELOAD", "SECRET", "HOME=", "\n4\n"] {
         assert!(!shown.contains(absent), "{absent:?} in {shown}");
     }

@@ -1,18 +1,21 @@
 //! PAM modules that hang, crash, lie about the user, ask and talk: nobody is in who should not be, and whoever is has a
 //! sane terminal and a session that is closed.
 
-use crate::host::{Host, fixture};
+use crate::host::{Host, NO_QUESTION, fixture};
 
 #[test]
 fn given_a_module_that_changes_the_user_nobody_is_in() {
-    for call in ["auth", "account"] {
+    for call in ["auth", "account", "password"] {
         for name in ["bob", "root", "ALICE", ""] {
-            let host = Host::with_fixture(&format!("{call}:setuser={name}"));
+            let expired = if call == "password" { "account:fail=12 " } else { "" }; // PAM_NEW_AUTHTOK_REQD
+            let next = if call == "auth" { "account" } else { "setcred" }; // nobody is asked about the other user
+            let host = Host::with_fixture(&format!("{expired}{call}:setuser={name} {next}:note=asked"));
             let mut alice = host.person("alice");
             let attempt = alice.attempt("tmux-gate");
             alice.expect_refused(&attempt, 77, "changed the user");
             host.expect_refusal(&["user=alice", "changed the user"]);
             host.expect_sessions("");
+            assert!(!host.exists("/var/log/gate-notes"), "after {call}: {}", host.read("/var/log/gate-notes"));
         }
     }
 }
@@ -87,7 +90,7 @@ fn given_a_module_that_fails_later_each_call_is_checked() {
 
 #[test]
 fn given_that_the_session_does_not_close_properly_the_person_still_gets_her_terminal_back() {
-    let quietly = [("close:fail=14", false), ("delete:fail=17", false)];
+    let quietly = [("close:fail=14 delete:note=x", false), ("delete:fail=17", false)];
     let unclosed = [("close:crash", true), ("close:exit0", true), ("close:hang", true), ("delete:crash", true)];
     for (how, recorded) in quietly.into_iter().chain(unclosed) {
         let host = Host::with_fixture(how);
@@ -101,6 +104,9 @@ fn given_that_the_session_does_not_close_properly_the_person_still_gets_her_term
         assert_eq!(alice.termios(), attempt.before, "the terminal's modes after {how}");
         host.syslog_wait(&["event=detached", "user=alice", "status=0"]);
         host.expect_nothing_left();
+        if how.contains("note") {
+            host.expect_note("delete x"); // the credentials go even if the session does not
+        }
         if recorded {
             host.syslog_wait(&["event=unclosed", "user=alice"]);
         } else {
@@ -162,18 +168,36 @@ fn given_hosts_of_messages_long_ones_and_odd_ones_the_gate_goes_on() {
 
 #[test]
 fn given_modules_that_spoil_the_process_the_session_runs_as_if_they_had_not() {
+    // What session modules do to the umask is pam_umask's word.
+    for (calls, umask) in [("auth:attributes account:attributes", "0022"), ("open:attributes", "0000")] {
+        let host = Host::new();
+        host.pam_recorded_first(&fixture(calls));
+        let mut alice = host.person("alice");
+        let attempt = alice.attempt("tmux-gate");
+        alice.expect_inside();
+        let said = alice.inside("umask; grep -E 'Sig(Blk|Ign)' /proc/self/status; pwd");
+        assert!(said.text.starts_with(umask), "{said:?}");
+        for part in ["SigBlk: 0000000000000000", "/home/alice"] {
+            assert!(said.text.replace("\t", " ").contains(part), "{part:?} in {said:?}");
+        }
+        alice.leave(&attempt);
+        host.expect_sessions("open alice\nclose alice\n");
+        host.expect_all_closed();
+    }
+}
+
+#[test]
+fn helpers_of_modules_start_with_the_same_mask_when_the_session_opens_and_when_it_closes() {
     let host = Host::new();
-    host.pam_recorded_first(&fixture("auth:attributes account:attributes"));
+    let show = "session required pam_exec.so log=/tmp/masks /bin/grep SigBlk /proc/self/status\n";
+    host.pam(&format!("{NO_QUESTION}{show}"));
     let mut alice = host.person("alice");
     let attempt = alice.attempt("tmux-gate");
     alice.expect_inside();
-    let said = alice.inside("umask; grep -E 'Sig(Blk|Ign)' /proc/self/status; pwd");
-    for part in ["0022", "SigBlk: 0000000000000000", "/home/alice"] {
-        assert!(said.text.replace("\t", " ").contains(part), "{part:?} in {said:?}");
-    }
     alice.leave(&attempt);
-    host.expect_sessions("open alice\nclose alice\n");
-    host.expect_all_closed();
+    let masks = host.read("/tmp/masks");
+    let masks: Vec<&str> = masks.lines().filter(|line| line.starts_with("SigBlk")).collect();
+    assert!(masks.len() == 2 && masks[0] == masks[1], "{masks:?}");
 }
 
 #[test]

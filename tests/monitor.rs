@@ -166,6 +166,7 @@ fn the_exit_status_of_tmux_is_passed_on() {
 #[test]
 fn the_record_says_how_long_somebody_was_in() {
     let host = quiet();
+    host.configure("[authentication]\ntime_limit = \"1s\"\n"); // which ends no session
     let mut alice = host.person("alice");
     let outer = Instant::now();
     let (attempt, _) = inside(&host, &mut alice);
@@ -252,4 +253,19 @@ fn inside_the_session_another_attach_is_refused_before_any_question() {
     assert_eq!(host.clients().len(), 1);
     alice.leave(&attempt);
     host.expect_all_closed();
+}
+
+/// A shell without job control takes no terminal back by itself.
+#[test]
+fn whoever_reads_next_has_the_terminal() {
+    let host = quiet();
+    let mut alice = host.person("alice");
+    alice.attempt("sh -c 'tmux-gate; read -r line; echo got=$line'");
+    alice.expect_inside();
+    alice.send("\x02d");
+    alice.expect("[detached");
+    host.expect_no_gate();
+    alice.send("word\r");
+    alice.expect("got=word");
+    assert_eq!(alice.status(), 0);
 }

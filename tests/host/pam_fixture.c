@@ -13,6 +13,7 @@
  *   odd              a message of a style that nobody knows
  *   password=TEXT    PAM_AUTH_ERR unless the answer to a hidden prompt is TEXT, byte for byte
  *   closefds         closes every descriptor above 2      linger             leaves a child that sleeps
+ *   leak             leaves /etc/shadow open, also for what is executed
  *   attributes       umask 0, directory /, SIGCHLD and SIGTERM ignored, SIGINT and SIGHUP blocked
  *   environment=A=B  pam_putenv                           note=TEXT          appends TEXT, PAM_USER and uids to NOTES
  */
@@ -216,6 +217,8 @@ static int behave(pam_handle_t *pamh, const char *call, const char *what, const 
 		return long_text(pamh, atoi(value));
 	if (!strcmp(what, "closefds"))
 		return close_range(3, ~0U, 0) ? PAM_SYSTEM_ERR : PAM_SUCCESS;
+	if (!strcmp(what, "leak"))
+		return open("/etc/shadow", O_RDONLY) < 0 ? PAM_SYSTEM_ERR : PAM_SUCCESS;
 	if (!strcmp(what, "linger"))
 		return linger();
 	if (!strcmp(what, "environment"))
