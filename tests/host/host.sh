@@ -67,6 +67,7 @@ become_host() {
     mount -t sysfs -o ro sysfs /sys
     mount -o remount,bind,ro /
     echo gatehost >/proc/sys/kernel/hostname
+    printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 gatehost\n' >/etc/hosts
     ip link set lo up
 }
 
