@@ -187,3 +187,17 @@ fn a_file_size_limit_does_not_harm_the_passwords_when_one_is_changed() {
         assert_eq!(host.must(&["sh", "-c", "grep -c ^alice: /etc/shadow"]), "1\n");
     }
 }
+
+#[test]
+fn what_pam_umask_says_holds_also_where_it_is_what_root_works_under() {
+    for umask in ["0077", "0027", "0002"] {
+        let host = Host::new();
+        host.pam(&format!("{NO_QUESTION}session required pam_umask.so umask={umask}\n"));
+        let mut alice = host.person("alice");
+        let attempt = alice.attempt("tmux-gate");
+        alice.expect_inside();
+        let said = alice.inside("umask");
+        assert!(said.text.starts_with(umask), "{umask}: {said:?}");
+        alice.leave(&attempt);
+    }
+}

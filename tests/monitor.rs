@@ -6,6 +6,7 @@ use std::time::Instant;
 /// A host without questions, and somebody inside; the pid of the pane's shell is returned too.
 pub(crate) fn inside<'h>(host: &'h Host, alice: &mut Person<'h>) -> (Attempt, String) {
     let attempt = alice.attempt("tmux-gate");
+    alice.expect("\x1b[?1049h"); // tmux draws from here on: the prompt of a pane of before is not this one's
     alice.expect_inside();
     host.client();
     (attempt, pane(alice))
@@ -268,4 +269,22 @@ fn whoever_reads_next_has_the_terminal() {
     alice.send("word\r");
     alice.expect("got=word");
     assert_eq!(alice.status(), 0);
+}
+
+#[test]
+fn suspended_below_a_shell_without_job_control_the_whole_job_stops() {
+    let host = quiet();
+    let mut alice = host.person("alice");
+    alice.attempt("sh -c 'tmux-gate; echo af''ter'");
+    alice.expect_inside();
+    alice.send("\x02\x1a");
+    alice.expect("Stopped");
+    alice.status();
+    alice.send("fg\r");
+    alice.expect("[main]");
+    alice.send("\x02d");
+    alice.expect("after");
+    alice.status();
+    host.expect_sessions("open alice\nclose alice\n");
+    host.expect_all_closed();
 }
