@@ -64,7 +64,6 @@ fn a_client_killed_at_the_prompt_ends_the_gate() {
     let host = Host::with_forced_command();
     let mut carol = host.ssh_person("carol", &format!("-t {ALICE}"));
     carol.expect("Password: ");
-    carol.send("alice's sec");
     kill(&host, &pids(&host, |process| process.comm == "ssh"));
     assert_eq!(carol.status(), 137);
     host.expect_refusal(&["user=alice"]);

@@ -127,10 +127,14 @@ fn the_terminal_is_as_it_was_whoever_is_killed_at_the_prompt_and_nothing_typed_i
         let before = host.recorded().len();
         let attempt = alice.attempt("tmux-gate");
         alice.expect("Code: ");
-        if whom.len() == 1 {
-            alice.send("jq8xz4wk"); // who is left throws it away
-        }
         let (front, monitor) = (host.front().pid, host.monitor().pid);
+        if whom.len() == 1 {
+            // Who is left throws it away. Nobody can keep it from the shell while it was not read: so it is waited for.
+            let read = || host.read(&format!("/proc/{monitor}/io"))["rchar: ".len()..].lines().next().unwrap().parse();
+            let before: u64 = read().unwrap();
+            alice.send("jq8xz4wk");
+            host.wait_until("what was typed is read", || read().unwrap() >= before + 8);
+        }
         let pids: Vec<i32> = whom.iter().map(|role| if *role == "front" { front } else { monitor }).collect();
         host.kill_as("alice", signal, &pids); // his real uid is theirs, so he may
         host.expect_no_gate(); // a monitor that lost its front throws away what is typed until it has given up

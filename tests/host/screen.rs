@@ -130,7 +130,9 @@ impl Screen {
     fn control_sequence(&mut self, last: u8) {
         let body = String::from_utf8_lossy(&self.pending[2..self.pending.len() - 1]).into_owned();
         if let Some(modes) = body.strip_prefix('?') {
-            if modes.split(';').any(|mode| mode == "1049") {
+            // The main screen is not kept: whoever changes screens starts with an empty one.
+            let screens = ["1049h", "1049l", "47h", "47l"];
+            if screens.contains(&format!("{modes}{}", char::from(last)).as_str()) {
                 self.cells = vec![vec![' '; self.columns]; self.rows];
             }
             return;
