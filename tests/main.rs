@@ -4,6 +4,7 @@ mod check;
 mod conversation;
 mod custody;
 mod deaths;
+mod docs;
 mod environment;
 mod harness;
 mod host;
