@@ -3,15 +3,15 @@
 use crate::host::{Host, NO_QUESTION, Person, Spawn};
 use std::fs;
 
-const GATE: &str = "/usr/bin/tmux-gate";
+pub(crate) const GATE: &str = "/usr/bin/tmux-gate";
 
-fn open_host() -> Host {
+pub(crate) fn open_host() -> Host {
     let host = Host::new();
     host.pam(NO_QUESTION);
     host
 }
 
-fn gate(host: &Host) -> Spawn<'_> {
+pub(crate) fn gate(host: &Host) -> Spawn<'_> {
     host.spawn("alice", &[GATE])
 }
 

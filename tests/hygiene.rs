@@ -1,20 +1,8 @@
 //! Hostile callers: whatever execve(2) passes on is put right before anything else, and the session starts as it should.
 
-use crate::environment::in_session;
+use crate::environment::{GATE, gate, in_session, open_host};
 use crate::host::{Host, NO_QUESTION, Person, Spawn};
 use std::fs;
-
-const GATE: &str = "/usr/bin/tmux-gate";
-
-fn open_host() -> Host {
-    let host = Host::new();
-    host.pam(NO_QUESTION);
-    host
-}
-
-fn gate(host: &Host) -> Spawn<'_> {
-    host.spawn("alice", &[GATE])
-}
 
 /// Everything that a caller can do to a process before it becomes the gate, at once.
 fn worst<'h>(host: &'h Host, program: &[&str]) -> Spawn<'h> {
