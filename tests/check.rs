@@ -1,10 +1,8 @@
 //! `check` and `explain`: each thing that is wrong is found with its cure, by breaking one at a time; nothing of it needs
 //! root, and a standard output that takes nothing is no success.
 
-use crate::host::Host;
+use crate::host::{GATE, Host};
 use std::process::Output;
-
-const GATE: &str = "/usr/bin/tmux-gate";
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -1,7 +1,7 @@
 //! What the death of each of the gate's processes means for the others, for the terminal and for the session.
 
 use crate::host::{Attempt, Host, NO_QUESTION, Person, WAITS, fixture};
-use crate::monitor::{inside, pane, quiet};
+use crate::monitor::{inside, pane};
 use std::time::Instant;
 
 /// Nobody is in any more, the terminal is as it was, and the session that went on is found by whoever comes next.
@@ -17,7 +17,7 @@ fn expect_session_goes_on(host: &Host, alice: &mut Person<'_>, attempt: &Attempt
 #[test]
 fn whatever_ends_while_the_gate_is_suspended_the_shell_has_its_terminal() {
     for (whom, then, text) in [("monitor", "fg", "monitor died"), ("client", "fg", ""), ("front", "true", "")] {
-        let host = quiet();
+        let host = Host::open();
         let mut alice = host.person("alice");
         let (attempt, before) = inside(&host, &mut alice);
         alice.send("\x02\x1a");
@@ -50,7 +50,7 @@ fn the_death_of_any_of_its_processes_ends_the_gate_and_never_the_session() {
         ("TERM", &["client"], 1, true),
     ];
     for (signal, whom, status, closed) in table {
-        let host = quiet();
+        let host = Host::open();
         let mut alice = host.person("alice");
         let (attempt, before) = inside(&host, &mut alice);
         let servers = host.tmux_servers();
@@ -93,7 +93,7 @@ fn the_death_of_any_of_its_processes_ends_the_gate_and_never_the_session() {
 
 #[test]
 fn signals_of_the_keyboard_do_not_end_a_session() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     let (attempt, before) = inside(&host, &mut alice);
     let (front, monitor) = (host.front().pid, host.monitor().pid);
@@ -111,7 +111,7 @@ fn signals_of_the_keyboard_do_not_end_a_session() {
 #[test]
 fn when_the_tmux_server_ends_the_terminal_is_sane_and_everything_closed() {
     for (signal, status) in [("TERM", None), ("KILL", Some(1))] {
-        let host = quiet();
+        let host = Host::open();
         let mut alice = host.person("alice");
         let (attempt, _) = inside(&host, &mut alice);
         alice.inside("printf '\\033[?2004h\\033[?1000h\\033[?1006h'"); // as an editor would

@@ -1,15 +1,7 @@
 //! The caller's environment: nothing of it is looked at by root, and the session gets one that is made from scratch.
 
-use crate::host::{Host, NO_QUESTION, Person, Spawn};
+use crate::host::{GATE, Host, NO_QUESTION, Person, Spawn};
 use std::fs;
-
-pub(crate) const GATE: &str = "/usr/bin/tmux-gate";
-
-pub(crate) fn open_host() -> Host {
-    let host = Host::new();
-    host.pam(NO_QUESTION);
-    host
-}
 
 pub(crate) fn gate(host: &Host) -> Spawn<'_> {
     host.spawn("alice", &[GATE])
@@ -30,7 +22,7 @@ pub fn in_session(host: &Host, file: &str) -> [String; 2] {
 
 #[test]
 fn the_environment_of_the_session_is_made_from_scratch() {
-    let host = open_host();
+    let host = Host::open();
     let mut spawn = gate(&host).no_env();
     for pair in [
         "TERM=xterm-256color",

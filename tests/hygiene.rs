@@ -1,7 +1,7 @@
 //! Hostile callers: whatever execve(2) passes on is put right before anything else, and the session starts as it should.
 
-use crate::environment::{GATE, gate, in_session, open_host};
-use crate::host::{Host, NO_QUESTION, Person, Spawn};
+use crate::environment::{gate, in_session};
+use crate::host::{GATE, Host, NO_QUESTION, Person, Spawn};
 use std::fs;
 
 /// Everything that a caller can do to a process before it becomes the gate, at once.
@@ -36,7 +36,7 @@ fn line<'t>(text: &'t str, name: &str) -> &'t str {
 
 #[test]
 fn the_session_starts_as_it_should_whatever_the_caller_did() {
-    let host = open_host();
+    let host = Host::open();
     let mut alice = worst(&host, &[GATE]).on_terminal();
     alice.expect_inside();
     alice.inside("(umask; pwd; id -G | sed 's/ [0-9]*$//'; id -u; ls /proc/self/fd; grep -E 'Sig(Blk|Ign|Cgt)|Cap|NoNew' /proc/self/status) >/tmp/seen 2>&1");
@@ -81,12 +81,12 @@ fn of_200_open_descriptors_none_reaches_pam_modules_or_the_session() {
 #[test]
 fn given_closed_standard_descriptors_nothing_of_the_gates_takes_their_place() {
     for closed in [&[0, 1, 2][..], &[0], &[1], &[0, 2], &[1, 2]] {
-        let host = open_host();
+        let host = Host::open();
         let mut alice = gate(&host).closed(closed).on_terminal();
         assert_eq!(alice.exit_status(), 1, "{closed:?}");
         host.expect_refusal(&["user=alice", "no terminal"]);
     }
-    let host = open_host();
+    let host = Host::open();
     let alice = gate(&host).closed(&[2]).on_terminal();
     alice.expect_inside();
     leave(alice);
@@ -99,7 +99,7 @@ fn given_closed_standard_descriptors_nothing_of_the_gates_takes_their_place() {
 
 #[test]
 fn a_full_standard_output_is_no_crash() {
-    let host = open_host();
+    let host = Host::open();
     for verb in ["list", "list --json", "check", "explain", "--help", "--version"] {
         let output = host.run_as("alice", &["sh", "-c", &format!("{GATE} {verb} >/dev/full")]);
         assert!(output.status.code().is_some_and(|status| status < 100), "{verb}: {output:?}");
@@ -108,7 +108,7 @@ fn a_full_standard_output_is_no_crash() {
 
 #[test]
 fn given_no_arguments_at_all_or_odd_ones_the_gate_keeps_to_its_grammar() {
-    let host = open_host();
+    let host = Host::open();
     let alice = gate(&host).arguments::<&str>(&[]).on_terminal();
     alice.expect_inside();
     leave(alice);
@@ -147,7 +147,7 @@ fn given_no_arguments_at_all_or_odd_ones_the_gate_keeps_to_its_grammar() {
 
 #[test]
 fn given_a_huge_or_unreadable_environment_the_gate_does_not_stumble() {
-    let host = open_host();
+    let host = Host::open();
     let mut spawn = gate(&host).env(b"BAD=\xff\xfe").env(b"\xff=x").env("=").env("noequals").env("TERM=xterm-256color");
     for number in 0..60 {
         spawn = spawn.env(format!("X{number}={}", "y".repeat(20_000)));
@@ -233,7 +233,7 @@ fn modules_run_with_a_clean_mask_a_private_umask_no_core_and_the_root_directory(
 
 #[test]
 fn an_unreadable_working_directory_is_no_hindrance() {
-    let host = open_host();
+    let host = Host::open();
     host.must(&["mkdir", "-m", "700", "/var/closed"]);
     let alice = gate(&host).directory("/var/closed").on_terminal();
     alice.expect_inside();
@@ -250,7 +250,7 @@ fn an_unreadable_working_directory_is_no_hindrance() {
 
 #[test]
 fn a_gate_that_did_not_get_its_privilege_says_so_and_does_nothing() {
-    let host = open_host();
+    let host = Host::open();
     host.must(&["sh", "-ec", "mkdir /var/plain /var/nosuid; cp /usr/bin/tmux-gate /var/plain; chmod 755 /var/plain/tmux-gate
         mount -t tmpfs -o nosuid,mode=755 none /var/nosuid; cp /usr/bin/tmux-gate /var/nosuid/; chmod 4755 /var/nosuid/tmux-gate"]);
     host.write("/tmp/trace.c", TRACE, 0o644);

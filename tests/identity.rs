@@ -1,14 +1,6 @@
 //! Who called: decided by the real uid and the users database, whatever names look like; and nothing of yesterday's.
 
-use crate::host::{Host, NO_QUESTION, Person};
-
-const GATE: &str = "/usr/bin/tmux-gate";
-
-fn open_host() -> Host {
-    let host = Host::new();
-    host.pam(NO_QUESTION);
-    host
-}
+use crate::host::{GATE, Host, NO_QUESTION, Person};
 
 fn add_user(host: &Host, line: &str) {
     let text = host.read("/etc/passwd") + line + "\n";
@@ -48,7 +40,7 @@ fn names_that_are_options_paths_formats_or_escapes_are_refused() {
         "x\u{202e}y",
         "\u{ff}\u{9b}",
     ] {
-        let host = open_host();
+        let host = Host::open();
         add_user(&host, &format!("{name}:x:2001:2001::/home/alice:/bin/bash"));
         for verb in [&[GATE][..], &[GATE, "list"], &[GATE, "check"]] {
             let mut person = host.spawn("2001", verb).on_terminal();
@@ -68,7 +60,7 @@ fn names_that_are_options_paths_formats_or_escapes_are_refused() {
 
 #[test]
 fn homes_shells_and_full_names_that_are_formats_run_nothing() {
-    let host = open_host();
+    let host = Host::open();
     host.must(&[
         "sh",
         "-ec",
@@ -81,7 +73,7 @@ fn homes_shells_and_full_names_that_are_formats_run_nothing() {
     leave(eve);
     assert!(!host.exists("/tmp/pwned"));
     for rest in ["/home/a\x1b[2J:/bin/bash", "/home/alice:/bin/\u{7f}sh"] {
-        let host = open_host();
+        let host = Host::open();
         add_user(&host, &format!("eve:x:2001:2001::{rest}"));
         let mut eve = gate(&host, "eve");
         assert_eq!(eve.exit_status(), 77);
@@ -93,7 +85,7 @@ fn homes_shells_and_full_names_that_are_formats_run_nothing() {
 
 #[test]
 fn the_uid_minus_one_is_nobody() {
-    let host = open_host();
+    let host = Host::open();
     add_user(&host, "minus:x:4294967295:1001::/home/alice:/bin/bash");
     host.configure("[attach]\nusers = [\"minus\"]\n");
     for user in ["alice", "root"] {
@@ -109,7 +101,7 @@ fn the_uid_minus_one_is_nobody() {
 
 #[test]
 fn a_uid_past_two_to_the_31_is_a_uid_like_others() {
-    let host = open_host();
+    let host = Host::open();
     add_user(&host, "big:x:4294967294:4294967294::/home/big:/bin/bash");
     let big = gate(&host, "big");
     expect_session(&big);
@@ -121,7 +113,7 @@ fn a_uid_past_two_to_the_31_is_a_uid_like_others() {
 
 #[test]
 fn a_name_made_of_digits_is_a_name_and_never_a_uid() {
-    let host = open_host();
+    let host = Host::open();
     host.configure("[attach]\nusers = [\"1001\"]\n");
     assert_eq!(gate(&host, "alice").exit_status(), 77);
     add_user(&host, "1001:x:2001:2001::/home/alice:/bin/bash");
@@ -134,7 +126,7 @@ fn a_name_made_of_digits_is_a_name_and_never_a_uid() {
 
 #[test]
 fn two_names_for_one_uid_are_one_person() {
-    let host = open_host();
+    let host = Host::open();
     add_user(&host, "toor:x:1001:1001::/home/alice:/bin/bash");
     host.configure("[attach]\nusers = [\"toor\"]\n");
     let alice = gate(&host, "alice");
@@ -147,7 +139,7 @@ fn two_names_for_one_uid_are_one_person() {
 
 #[test]
 fn one_name_for_two_uids_lets_the_second_in_nowhere() {
-    let host = open_host();
+    let host = Host::open();
     add_user(&host, "alice:x:2001:2001::/home/alice:/bin/bash");
     let mut second = gate(&host, "2001");
     assert_eq!(second.exit_status(), 77);
@@ -161,7 +153,7 @@ fn one_name_for_two_uids_lets_the_second_in_nowhere() {
 #[test]
 fn all_groups_of_the_users_database_arrive_and_none_of_the_callers_process() {
     for count in [1, 301, 1025, 3000] {
-        let host = open_host();
+        let host = Host::open();
         let lines: String = (0..count).map(|n| format!("g{n}:x:{}:carol,alice\n", 100_000 + n)).collect();
         host.write("/etc/group", host.read("/etc/group") + &lines, 0o644);
         host.configure(&format!("[attach]\nusers = [\"@g{}\"]\n", count - 1));
@@ -180,7 +172,7 @@ fn all_groups_of_the_users_database_arrive_and_none_of_the_callers_process() {
 
 #[test]
 fn groups_of_the_callers_process_decide_nothing() {
-    let host = open_host();
+    let host = Host::open();
     host.must(&["groupadd", "-g", "3000", "ops"]);
     host.configure("[attach]\nusers = [\"@ops\"]\n");
     let mut alice = host.spawn("alice", &[GATE]).groups(&[1001, 3000]).on_terminal();
@@ -242,7 +234,7 @@ fn what_runs_is_what_the_configuration_says_after_pam_judged() {
 
 #[test]
 fn given_no_answer_from_the_users_database_nobody_is_taken_for_a_stranger() {
-    let host = open_host();
+    let host = Host::open();
     let explain = host.spawn("alice", &[GATE, "explain"]);
     host.must(&["sh", "-ec", "sed -i 's/^passwd:.*/passwd: files/' /etc/nsswitch.conf; mv /etc/passwd /etc/passwd.away; ln -s passwd /etc/passwd"]);
     let output = explain.output();

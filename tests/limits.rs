@@ -1,8 +1,6 @@
 //! Resource limits of 0 and 1: they cut nothing short half-way, save nobody from a lockout, and come back to the caller.
 
-use crate::host::{Host, NO_QUESTION, Person, UNIX};
-
-const GATE: &str = "/usr/bin/tmux-gate";
+use crate::host::{GATE, Host, NO_QUESTION, Person, UNIX};
 
 fn limited<'h>(host: &'h Host, limit: &str) -> Person<'h> {
     host.spawn("alice", &["prlimit", limit, GATE]).on_terminal()

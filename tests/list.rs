@@ -1,11 +1,10 @@
 //! `list`: the own sessions without a password, from a server that may be hostile, and no way to the sockets' group.
 
-use crate::host::{Host, NO_QUESTION, Process, Spawn};
+use crate::host::{GATE, Host, NO_QUESTION, Process, Spawn};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-const GATE: &str = "/usr/bin/tmux-gate";
 const SOCKET: &str = "/run/tmux-gate/1001/default";
 
 fn list(host: &Host, words: &[&str]) -> (Option<i32>, String, String) {

@@ -1,6 +1,6 @@
 //! The gate while a session runs: its processes, and what the shell and the terminal see of them.
 
-use crate::host::{Attempt, Host, NO_QUESTION, Person};
+use crate::host::{Attempt, Host, Person};
 use std::time::Instant;
 
 /// A host without questions, and somebody inside; the pid of the pane's shell is returned too.
@@ -15,12 +15,6 @@ pub(crate) fn inside<'h>(host: &'h Host, alice: &mut Person<'h>) -> (Attempt, St
 pub(crate) fn pane(person: &mut Person<'_>) -> String {
     let said = person.inside("echo pane=$$=");
     said.text.split("pane=").last().unwrap().split('=').next().unwrap().to_owned()
-}
-
-pub(crate) fn quiet() -> Host {
-    let host = Host::new();
-    host.pam(NO_QUESTION);
-    host
 }
 
 /// Waits until a gate that was continued in the background has stopped, and the shell has seen it: bash now and then
@@ -64,7 +58,7 @@ fn the_processes_are_those_of_the_manual() {
 
 #[test]
 fn suspending_gives_the_shell_back_and_fg_returns_each_time() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     let (attempt, before) = inside(&host, &mut alice);
     for round in 0..3 {
@@ -93,7 +87,7 @@ fn suspending_gives_the_shell_back_and_fg_returns_each_time() {
 /// were the shell given back, shell and server would both read what is typed, passwords too.
 #[test]
 fn a_client_that_is_stopped_from_outside_goes_on_and_the_shell_never_shares_the_terminal_with_tmux() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     let (attempt, before) = inside(&host, &mut alice);
     let client = host.client().pid;
@@ -109,7 +103,7 @@ fn a_client_that_is_stopped_from_outside_goes_on_and_the_shell_never_shares_the_
 
 #[test]
 fn a_terminal_that_hangs_up_while_the_gate_is_suspended_ends_everything() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     inside(&host, &mut alice);
     alice.send("\x02\x1a");
@@ -123,7 +117,7 @@ fn a_terminal_that_hangs_up_while_the_gate_is_suspended_ends_everything() {
 
 #[test]
 fn a_new_window_size_reaches_the_pane() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     let (attempt, _) = inside(&host, &mut alice);
     for (rows, columns) in [(40, 100), (24, 80), (50, 132)] {
@@ -136,7 +130,7 @@ fn a_new_window_size_reaches_the_pane() {
 
 #[test]
 fn a_terminal_that_hangs_up_ends_gate_and_client_and_leaves_the_session() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     let (_, before) = inside(&host, &mut alice);
     alice.hang_up();
@@ -152,7 +146,7 @@ fn a_terminal_that_hangs_up_ends_gate_and_client_and_leaves_the_session() {
 
 #[test]
 fn the_exit_status_of_tmux_is_passed_on() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     for status in [7, 0, 255] {
         let (attempt, _) = inside(&host, &mut alice);
@@ -166,7 +160,7 @@ fn the_exit_status_of_tmux_is_passed_on() {
 
 #[test]
 fn the_record_says_how_long_somebody_was_in() {
-    let host = quiet();
+    let host = Host::open();
     host.configure("[authentication]\ntime_limit = \"1s\"\n"); // which ends no session
     let mut alice = host.person("alice");
     let outer = Instant::now();
@@ -227,7 +221,7 @@ fn without_the_terminal_on_standard_input_and_output_nobody_is_asked() {
 
 #[test]
 fn two_terminals_share_a_session_and_each_has_a_gate_of_its_own() {
-    let host = quiet();
+    let host = Host::open();
     let (mut one, mut two) = (host.person("alice"), host.person("alice"));
     let (first, shell) = inside(&host, &mut one);
     let second = two.attempt("tmux-gate");
@@ -259,7 +253,7 @@ fn inside_the_session_another_attach_is_refused_before_any_question() {
 /// A shell without job control takes no terminal back by itself.
 #[test]
 fn whoever_reads_next_has_the_terminal() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     alice.attempt("sh -c 'tmux-gate; read -r line; echo got=$line'");
     alice.expect_inside();
@@ -273,7 +267,7 @@ fn whoever_reads_next_has_the_terminal() {
 
 #[test]
 fn suspended_below_a_shell_without_job_control_the_whole_job_stops() {
-    let host = quiet();
+    let host = Host::open();
     let mut alice = host.person("alice");
     alice.attempt("sh -c 'tmux-gate; echo af''ter'");
     alice.expect_inside();

@@ -1,8 +1,6 @@
 //! The caller against the processes of the gate: what he cannot read, trace, signal, stop or outlive.
 
-use crate::host::{Host, NO_QUESTION, Person, Process};
-
-const GATE: &str = "/usr/bin/tmux-gate";
+use crate::host::{GATE, Host, NO_QUESTION, Person, Process};
 
 /// Front and monitor of the only gate.
 fn pair(host: &Host) -> (Process, Process) {

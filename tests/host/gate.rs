@@ -11,6 +11,9 @@ password required pam_unix.so
 session  required pam_unix.so
 ";
 
+/// The installed program.
+pub const GATE: &str = "/usr/bin/tmux-gate";
+
 /// The same without a password.
 pub const NO_QUESTION: &str = "\
 auth     required pam_permit.so
@@ -27,6 +30,13 @@ pub fn fixture(arguments: &str) -> String {
 }
 
 impl Host {
+    /// A host whose gate asks no question.
+    pub fn open() -> Host {
+        let host = Host::new();
+        host.pam(NO_QUESTION);
+        host
+    }
+
     /// A host whose service is `fixture(arguments)`, with the sessions recorded after it.
     pub fn with_fixture(arguments: &str) -> Host {
         let host = Host::new();

@@ -33,7 +33,7 @@ mod ssh;
 mod stage;
 mod syslog;
 
-pub use gate::{Attempt, NO_QUESTION, UNIX, fixture};
+pub use gate::{Attempt, GATE, NO_QUESTION, UNIX, fixture};
 pub use person::Person;
 pub use process::Process;
 pub use spawn::Spawn;
