@@ -89,6 +89,16 @@ fn name_of(code: ErrorCode) -> String {
     format!("{code:?}")
 }
 
+impl Error {
+    /// A provider that does not answer says nothing about the person, in whatever call; else the code means `otherwise`.
+    fn of(code: ErrorCode, otherwise: fn(String) -> Self) -> Self {
+        match code {
+            ErrorCode::AUTHINFO_UNAVAIL | ErrorCode::AUTHTOK_LOCK_BUSY => Self::Unavailable(name_of(code)),
+            _ => otherwise(name_of(code)),
+        }
+    }
+}
+
 impl Started {
     /// pam_start(3) and the items. [`service::find`] must have said that the service file is there.
     ///
@@ -121,14 +131,12 @@ impl Started {
             self.answered()?;
             let Err(error) = verdict else { return Ok(()) };
             let adapter = self.context.conversation_mut();
-            let code = name_of(error.code());
             left = left.saturating_sub(1);
             match error.code() {
-                ErrorCode::AUTHINFO_UNAVAIL => return Err(Error::Unavailable(code)),
                 ErrorCode::AUTH_ERR | ErrorCode::USER_UNKNOWN if left > 0 && adapter.take_asked() => {
                     adapter.conversation.say(b"Sorry, try again.");
                 }
-                _ => return Err(Error::Denied(code)),
+                code => return Err(Error::of(code, Error::Denied)),
             }
         }
     }
@@ -140,8 +148,7 @@ impl Started {
         let Err(error) = verdict else { return Ok(()) };
         match error.code() {
             ErrorCode::NEW_AUTHTOK_REQD => self.change_password(),
-            ErrorCode::AUTHINFO_UNAVAIL => Err(Error::Unavailable(name_of(error.code()))),
-            code => Err(Error::Account(name_of(code))),
+            code => Err(Error::of(code, Error::Account)),
         }
     }
 
@@ -149,7 +156,7 @@ impl Started {
         let changed = self.context.chauthtok(Flag::CHANGE_EXPIRED_AUTHTOK);
         self.same_user()?;
         self.answered()?;
-        changed.map_err(|error| Error::Password(name_of(error.code())))
+        changed.map_err(|error| Error::of(error.code(), Error::Password))
     }
 
     /// Whoever gave up a question gave up: also where the stack could do without the answer.
@@ -179,12 +186,12 @@ impl Vouched {
         let refused = context.open_session(Flag::NONE).map(Session::leak).err().map(|error| error.code());
         if let Some(code @ (ErrorCode::CRED_ERR | ErrorCode::CRED_UNAVAIL | ErrorCode::CRED_EXPIRED)) = refused {
             // pam_setcred(3) said no: no session module ran.
-            return Err(Error::Session(name_of(code)));
+            return Err(Error::of(code, Error::Session));
         }
         // The first modules of a stack may have opened what a later one refused: closed on drop.
         let opened = Opened { context, user, session: Some(SessionToken::FullSession) };
         match refused {
-            Some(code) => Err(Error::Session(name_of(code))),
+            Some(code) => Err(Error::of(code, Error::Session)),
             None => same_user(&opened.context, &opened.user).map(|()| opened),
         }
     }
