@@ -17,6 +17,8 @@ use crate::sys::files::{self, Weakness};
 
 /// Where the configuration is.
 pub const PATH: &str = "/etc/tmux-gate/config.toml";
+/// `[authentication] time_limit` where it is not written, and before it was read.
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 const LONGEST: u64 = 256 * 1024;
 
 /// Everything that the configuration says, defaults filled in.
@@ -189,7 +191,7 @@ impl Default for Attach {
 
 impl Default for Authentication {
     fn default() -> Self {
-        Self { time_limit: Duration::from_secs(60), tries: 3 }
+        Self { time_limit: TIME_LIMIT, tries: 3 }
     }
 }
 

@@ -61,7 +61,10 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
 
 fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Error> {
     let settings = config::load(Path::new(config::PATH))?;
+    let patience = caller::no_longer_than(settings.time_limit);
     admit(&settings, &visit.caller, || visit.caller.groups())?;
+    let gate_group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
+    drop(patience);
     let tty = Rc::new(Tty::controlling().map_err(|_| Error::NoTerminal)?);
     if !tty.is_on_standard_streams() {
         return Err(Error::NoTerminal);
@@ -73,7 +76,6 @@ fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Err
     if visit.environment.is_inside(&socket) {
         return Err(Error::Inside(socket));
     }
-    let gate_group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
     let runtime = Runtime::check(gate_group)?;
     tmux::usable(&settings.tmux)?;
     pam::service::find(pam::SERVICE)?;

@@ -3,13 +3,16 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use nix::unistd;
 use users::os::unix::UserExt;
 
+use super::error::Status;
 use crate::config::Entry;
 use crate::ident::{Name, Uid, Visible};
 use crate::policy::Who;
+use crate::sys::process::Patience;
 
 /// A caller whom the users database knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,13 @@ pub enum Fault {
     /// The users database does not answer.
     #[error("the users database does not answer ({0}); try again later")]
     Outage(String),
+}
+
+/// Ends this process after `limit`, unless what it gives is dropped: a name service that is silent holds up every lookup for
+/// as long as it likes.
+pub fn no_longer_than(limit: Duration) -> Patience {
+    let fault = Fault::Outage("no answer within the time limit".to_owned());
+    Patience::of(limit, &format!("tmux-gate: {fault}"), Status::NOT_YET)
 }
 
 /// Looks the caller up: name, home, shell.

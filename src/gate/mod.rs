@@ -17,6 +17,7 @@ use nix::errno::Errno;
 
 use crate::audit::{self, Event, Subject};
 use crate::cli::{self, Asked, Command};
+use crate::config;
 use crate::sys::entry::{self, Inheritance};
 use crate::sys::{files, ids, tty};
 
@@ -71,7 +72,9 @@ fn visit(environment: Environment) -> Result<u8, Error> {
     let mut subject = Subject { user: None, uid: ids.uid, tty: None };
     let inheritance = entry::cleanse().map_err(Error::Entry).inspect_err(|e| refuse(&subject, e))?;
     subject.tty = tty::standard_name();
+    let patience = caller::no_longer_than(config::TIME_LIMIT);
     let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&subject, e))?;
+    drop(patience);
     subject.user = Some(caller.name.clone());
     let arguments: Vec<_> = std::env::args_os().collect();
     let asked = cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments);

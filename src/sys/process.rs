@@ -4,14 +4,15 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{self, ForkResult, Pid};
+use nix::unistd::{self, ForkResult, Pid, alarm};
 
 /// A process that can be waited for and killed without a chance to hit another of the same pid (CVE-2013-4288).
 pub struct Process {
@@ -211,6 +212,41 @@ impl Drop for Doom {
     fn drop(&mut self) {
         // SAFETY: made in `after`, deleted once.
         unsafe { libc::timer_delete(self.0) };
+    }
+}
+
+/// This process's end, with words, unless it is dropped before: for lookups in the users database, which wait for servers
+/// as long as these like, and which nothing but a signal ends.
+pub struct Patience(());
+
+static LAST_WORDS: OnceLock<(String, libc::c_int)> = OnceLock::new();
+
+impl Patience {
+    /// After `limit`, in whole seconds, `words` on standard error and exit `status`, unless there was a [`Patience`] before,
+    /// which had its own.
+    pub fn of(limit: Duration, words: &str, status: u8) -> Self {
+        LAST_WORDS.get_or_init(|| (format!("{words}\n"), status.into()));
+        let handler = SigAction::new(SigHandler::Handler(give_up), SaFlags::empty(), SigSet::all());
+        // SAFETY: `give_up` makes no call but those that signal-safety(7) allows.
+        let handled = unsafe { sigaction(Signal::SIGALRM, &handler) };
+        debug_assert!(handled.is_ok(), "SIGALRM can be caught");
+        alarm::set(u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1));
+        Self(())
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        alarm::cancel();
+    }
+}
+
+extern "C" fn give_up(_signal: libc::c_int) {
+    let (words, status) = LAST_WORDS.get().map_or(("", 1), |(words, status)| (words.as_str(), *status));
+    // SAFETY: write(2) of bytes that live as long as the process, and _exit(2): both are async-signal-safe.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
+        libc::_exit(status);
     }
 }
 
