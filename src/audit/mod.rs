@@ -16,6 +16,8 @@ pub struct Subject {
     pub uid: Uid,
     /// The terminal, if there is one.
     pub tty: Option<String>,
+    /// The fingerprints of the keys that sshd took, as the caller's environment claims.
+    pub ssh_key: Option<String>,
 }
 
 /// A fact.
@@ -104,6 +106,9 @@ fn line(subject: &Subject, event: &Event<'_>) -> String {
     if let Some(tty) = &subject.tty {
         put("tty", tty);
     }
+    if let Some(fingerprints) = &subject.ssh_key {
+        put("ssh_key", fingerprints);
+    }
     match event {
         Event::Authenticated | Event::Cut | Event::Unclosed => {}
         Event::Attached { session } => put("session", &session.to_string()),
@@ -160,7 +165,12 @@ mod tests {
     use super::*;
 
     fn refused(reason: &str) -> String {
-        let subject = Subject { user: Name::parse(b"alice").ok(), uid: Uid::ROOT, tty: Some("/dev/pts/3".to_owned()) };
+        let subject = Subject {
+            user: Name::parse(b"alice").ok(),
+            uid: Uid::ROOT,
+            tty: Some("/dev/pts/3".to_owned()),
+            ssh_key: None,
+        };
         line(&subject, &Event::Refused { reason: reason.to_owned(), pam: Some("AUTH_ERR".to_owned()) })
     }
 

@@ -8,12 +8,13 @@ use super::caller::Caller;
 use crate::ident::Uid;
 use crate::sys::entry;
 
-/// What was kept: for the person's own tmux client, and two that the gate reads itself.
+/// What was kept: for the person's own tmux client, and three that the gate reads itself.
 pub struct Environment {
     kept: Vec<(String, OsString)>,
 }
 
 const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
+const USER_AUTH: &str = "SSH_USER_AUTH";
 const TMUX: &str = "TMUX";
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
 const PATH_OF_ROOT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -27,6 +28,11 @@ impl Environment {
     /// What an ssh client asked sshd to run.
     pub fn original_command(&self) -> Option<&OsStr> {
         self.get(ORIGINAL_COMMAND)
+    }
+
+    /// The file that sshd's ExposeAuthInfo says it wrote.
+    pub fn user_auth(&self) -> Option<&Path> {
+        self.get(USER_AUTH).map(Path::new)
     }
 
     /// Does the caller say that he is in a pane of this gated socket? A hint against a session inside itself, no more.
@@ -51,7 +57,7 @@ impl Environment {
         let of_pam = from_pam.into_iter().filter(|(name, _)| is_from_pam(name));
         let of_pam =
             of_pam.filter_map(|(name, value)| Some((String::from_utf8(name).ok()?, String::from_utf8(value).ok()?)));
-        let own = |name: &str| name == ORIGINAL_COMMAND || name == TMUX;
+        let own = |name: &str| [ORIGINAL_COMMAND, USER_AUTH, TMUX].contains(&name);
         let kept = self.kept.iter().filter(|(name, _)| !own(name));
         let kept = kept.filter_map(|(name, value)| Some((name.clone(), value.to_str()?.to_owned())));
         let mut all: Vec<(String, String)> = Vec::new();
@@ -75,6 +81,11 @@ fn is_kept(name: &str, value: &[u8]) -> bool {
     };
     match name {
         ORIGINAL_COMMAND | TMUX => true,
+        // mkstemp(3)'s name, as sshd gives it.
+        USER_AUTH => {
+            let made = value.strip_prefix(b"/tmp/sshauth.");
+            made.is_some_and(|letters| letters.len() == 15 && letters.iter().all(u8::is_ascii_alphanumeric))
+        }
         "TERM" | "COLORTERM" => of("._+-", 64),
         "LANG" => of("._@-", 64),
         name if name.starts_with("LC_") => {

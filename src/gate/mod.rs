@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod explain;
 mod list;
+mod ssh_key;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -69,13 +70,14 @@ pub fn main() -> ExitCode {
 
 fn visit(environment: Environment) -> Result<u8, Error> {
     let ids = ids::caller().ok_or(Error::Nobody)?;
-    let mut subject = Subject { user: None, uid: ids.uid, tty: None };
+    let mut subject = Subject { user: None, uid: ids.uid, tty: None, ssh_key: None };
     let inheritance = entry::cleanse().map_err(Error::Entry).inspect_err(|e| refuse(&subject, e))?;
     subject.tty = tty::standard_name();
     let patience = caller::no_longer_than(config::TIME_LIMIT);
     let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&subject, e))?;
     drop(patience);
     subject.user = Some(caller.name.clone());
+    subject.ssh_key = environment.user_auth().and_then(|file| ssh_key::claimed(file, ids.uid));
     let arguments: Vec<_> = std::env::args_os().collect();
     let asked = cli::parse(&arguments, environment.original_command()).map_err(Error::Arguments);
     let command = match asked.inspect_err(|e| refuse(&subject, e))? {

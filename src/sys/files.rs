@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd;
 
+use crate::ident::Uid;
+
 /// Somebody besides root may change what a path leads to.
 #[derive(Debug)]
 pub enum Weakness {
@@ -75,10 +77,23 @@ pub fn resolve(path: &Path) -> io::Result<Result<PathBuf, Weakness>> {
 /// # Errors
 /// open(2), read(2); `InvalidData` for what is not a regular file, is larger than `limit`, or is not UTF-8.
 pub fn read_small(path: &Path, limit: u64) -> io::Result<String> {
+    read_if(path, limit, |_| true)
+}
+
+/// The same, and only if the file is this user's, under no other name and in nobody else's hands to write: a claim of his,
+/// wherever it lies.
+///
+/// # Errors
+/// As above.
+pub fn read_claim(path: &Path, limit: u64, owner: Uid) -> io::Result<String> {
+    read_if(path, limit, |file| file.uid() == owner.raw() && file.nlink() == 1 && file.mode() & 0o022 == 0)
+}
+
+fn read_if(path: &Path, limit: u64, wanted: impl FnOnce(&fs::Metadata) -> bool) -> io::Result<String> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let size = file.metadata()?;
-    if !size.is_file() || size.len() > limit {
+    let found = file.metadata()?;
+    if !found.is_file() || found.len() > limit || !wanted(&found) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut text = String::new();
