@@ -4,6 +4,7 @@
 //! and not read thrown away after a question that failed (CVE-2025-64170).
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,6 +27,8 @@ pub enum NoAnswer {
     EndOfInput,
     /// More than 511 bytes.
     TooLong,
+    /// The time for it is over.
+    TooLate,
     /// tcsetattr(3), read(2) or write(2) failed.
     Broken,
 }
@@ -44,12 +47,14 @@ pub struct Terminal<'a> {
     tty: &'a Tty,
     /// Ends a question when it becomes readable or hangs up: the other side is the process that guards this one.
     guard: BorrowedFd<'a>,
+    /// No question waits longer.
+    until: Instant,
 }
 
 impl<'a> Terminal<'a> {
-    /// Questions on `tty`, given up when something happens on `guard`.
-    pub fn new(tty: &'a Tty, guard: BorrowedFd<'a>) -> Self {
-        Self { tty, guard }
+    /// Questions on `tty`, given up when something happens on `guard`, or at `until`.
+    pub fn new(tty: &'a Tty, guard: BorrowedFd<'a>, until: Instant) -> Self {
+        Self { tty, guard, until }
     }
 
     /// Writes text and a newline; a terminal that is gone is no error.
@@ -134,7 +139,10 @@ impl<'a> Terminal<'a> {
         loop {
             let on = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = [on(self.tty.as_fd()), on(self.guard)];
-            match poll(&mut fds, PollTimeout::NONE) {
+            // Rounded up: poll(2) counts whole milliseconds.
+            let left = self.until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+                Ok(0) if self.until <= Instant::now() => return Err(NoAnswer::TooLate),
                 Ok(_) => {}
                 // The process's handlers do nothing, but whoever sends a signal wants no answer any more.
                 Err(Errno::EINTR) => return Err(NoAnswer::Interrupted),

@@ -167,7 +167,7 @@ fn given_all_signals_blocked_and_ignored_the_time_limit_holds() {
     let host = Host::with_fixture("auth:hang");
     host.configure("[authentication]\ntime_limit = \"2s\"\n");
     let mut alice = worst(&host, &[GATE]).on_terminal();
-    assert_eq!(alice.exit_status(), 77);
+    assert_eq!(alice.exit_status(), 75);
     alice.expect("no verdict within 2s");
     host.expect_refusal(&["user=alice", "no verdict"]);
 }
@@ -217,7 +217,8 @@ fn modules_run_with_a_clean_mask_a_private_umask_no_core_and_the_root_directory(
     let blocked: u64 = [libc::SIGTTIN, libc::SIGTTOU].iter().map(|signal| 1 << (signal - 1)).sum();
     assert_eq!(signals(&status, "SigBlk:"), blocked, "{status}");
     // Before the verdict no handler: the caller's signals must not interrupt what a module waits for.
-    let ignored: u64 = [libc::SIGTSTP, libc::SIGPIPE, libc::SIGXFSZ].iter().map(|signal| 1 << (signal - 1)).sum();
+    let ignored = [libc::SIGHUP, libc::SIGTSTP, libc::SIGPIPE, libc::SIGXFSZ];
+    let ignored: u64 = ignored.iter().map(|signal| 1 << (signal - 1)).sum();
     assert_eq!(signals(&status, "SigIgn:"), ignored, "{status}");
     assert_eq!(signals(&status, "SigCgt:"), 0, "{status}");
     assert_eq!((line(&status, "Umask:"), line(&status, "Groups:")), ("0077", ""), "{status}");

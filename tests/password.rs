@@ -222,7 +222,7 @@ fn given_nobody_at_the_prompt_the_time_limit_holds_and_nothing_typed_reaches_the
     let attempt = alice.attempt("tmux-gate");
     alice.expect("Password: ");
     alice.send("alice's sec");
-    alice.expect_refused(&attempt, 77, "no verdict within 2s");
+    alice.expect_refused(&attempt, 77, "no answer within the time limit");
     host.expect_refusal(&["user=alice"]);
     alice.expect_not("alice's sec");
 }

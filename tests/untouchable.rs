@@ -109,7 +109,7 @@ fn a_monitor_that_the_caller_stopped_is_ended_by_the_time_limit() {
     alice.expect("Go:");
     let (_, monitor) = pair(&host);
     assert!(host.run_as("alice", &["kill", "-STOP", &monitor.pid.to_string()]).status.success());
-    alice.expect_refused(&attempt, 77, "no verdict within 2s");
+    alice.expect_refused(&attempt, 75, "no verdict within 2s");
     host.expect_refusal(&["user=alice", "no verdict"]);
 }
 
@@ -165,7 +165,7 @@ fn a_gate_that_fails_kills_no_child_that_its_process_had_before() {
     let (front, monitor) = pair(&host);
     host.with_hanging_service();
     host.write("/tmp/go", "", 0o644);
-    assert_eq!(alice.exit_status(), 77);
+    assert_eq!(alice.exit_status(), 75);
     let alive = |gate: &Process| host.gates().iter().any(|other| other.pid == gate.pid);
     assert!(alive(&front) && alive(&monitor), "a refused gate killed another one: {}", host.snapshot());
     host.run(&["pkill", "-9", "-f", "^tmux -S"]);

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::ident::Visible;
 use crate::pam::{Conversation, Echo, Secret, Silence};
@@ -13,16 +14,18 @@ use crate::terminal::{self, NoAnswer, Terminal};
 pub struct AtTerminal {
     tty: Rc<Tty>,
     front: Rc<Upward>,
+    until: Instant,
 }
 
 impl AtTerminal {
-    /// Asks on `tty` for as long as the front at the other end of the link lives.
-    pub fn new(tty: Rc<Tty>, front: Rc<Upward>) -> Self {
-        Self { tty, front }
+    /// Asks on `tty` for as long as the front at the other end of the link lives, until then at most: a module whose question
+    /// is given up can still tidy up after itself.
+    pub fn new(tty: Rc<Tty>, front: Rc<Upward>, until: Instant) -> Self {
+        Self { tty, front, until }
     }
 
     fn terminal(&self) -> Terminal<'_> {
-        Terminal::new(&self.tty, self.front.as_fd())
+        Terminal::new(&self.tty, self.front.as_fd(), self.until)
     }
 }
 
@@ -36,6 +39,7 @@ impl Conversation for AtTerminal {
             NoAnswer::Interrupted => Silence::Interrupted,
             NoAnswer::EndOfInput => Silence::EndOfInput,
             NoAnswer::TooLong => Silence::TooLong,
+            NoAnswer::TooLate => Silence::TooLate,
             NoAnswer::Broken => Silence::Broken,
         })
     }

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::asking::AtTerminal;
 use super::caller::{self, Caller, Fault};
@@ -17,6 +18,7 @@ use crate::pam::{self, Items, Started};
 use crate::policy::{self, AttachRule, Decision, Person};
 use crate::session::{self, Ending, NoVerdict, Stage, Upward};
 use crate::sys::clock;
+use crate::sys::entry::Inheritance;
 use crate::sys::files;
 use crate::sys::ids::{self, Identity};
 use crate::sys::process::Doom;
@@ -118,7 +120,7 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let of_pam = |error| Error::Pam(caller.name.clone(), error);
     let limit = ready.settings.time_limit;
     let doom = Doom::after(limit).map_err(Error::Session)?;
-    let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link));
+    let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link), Instant::now() + limit);
     let tty = ready.visit.subject.tty.as_deref().unwrap_or("/dev/tty");
     let items = Items { user: &caller.name, tty };
     let started = Started::new(&items, Box::new(conversation)).map_err(of_pam)?;
@@ -136,11 +138,13 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
 
     ids::init_groups(&judged.groups)?;
     ready.visit.inheritance.offer_umask();
-    let opened = vouched.open().map_err(of_pam)?;
+    let mut inheritance = Ok(ready.visit.inheritance);
+    let opened = vouched.open(|| inheritance = ready.visit.inheritance.after_session_modules()).map_err(of_pam)?;
     drop(doom);
+    let inheritance = inheritance.map_err(Error::Entry)?;
     judged.record(ready, &Event::Attached { session: &label })?;
     let started = clock::since_boot();
-    let status = judged.live(ready, link, &Session { home, target, opened: &opened })?;
+    let status = judged.live(ready, link, &Session { home, target, inheritance, opened: &opened })?;
     // Whatever comes now, the session is closed.
     let _ = session::put_right(Stage::Judged);
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
@@ -196,7 +200,6 @@ impl Judged {
 
     fn live(&self, ready: &Ready<'_>, link: &Upward, session: &Session<'_>) -> Result<u8, Error> {
         let caller = &ready.visit.caller;
-        let inheritance = ready.visit.inheritance.after_session_modules().map_err(Error::Entry)?;
         session::put_right(Stage::Judged).map_err(Error::Entry)?;
         // What initgroups gave and pam_group added, and what opens the way to the socket.
         let mut groups = ids::groups()?;
@@ -213,7 +216,7 @@ impl Judged {
             environment: ready.visit.environment.for_session(caller, shell, session.opened.environment()),
             directory: caller.home.clone(),
             identity: Identity { uid: caller.uid, gid: caller.gid, effective_gid: caller.gid, groups },
-            inheritance,
+            inheritance: session.inheritance,
         };
         session::live(link, &ready.tty, &command).map_err(Error::Session)
     }
@@ -230,6 +233,7 @@ fn label(target: &Target) -> SessionLabel {
 struct Session<'a> {
     home: Home,
     target: Target,
+    inheritance: Inheritance,
     opened: &'a pam::Opened,
 }
 

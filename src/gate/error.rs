@@ -87,8 +87,8 @@ pub enum Error {
     /// The users database says something else than before PAM.
     #[error("{0}: the account changed while it was authenticated; run tmux-gate again")]
     Changed(Name),
-    /// The monitor took too long.
-    #[error("authentication: no verdict within {}; run tmux-gate again", humantime::format_duration(*.0))]
+    /// PAM took too long, and not because it waited for the person.
+    #[error("authentication: no verdict within {}; try again later", humantime::format_duration(*.0))]
     TimedOut(Duration),
     /// The monitor died.
     #[error(
@@ -141,9 +141,10 @@ impl Error {
             Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
             Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) => Status::UNAVAILABLE,
             Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
+            Self::TimedOut(_) => Status::NOT_YET,
             Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
             Self::Arguments(cli::Error::Foreign(_)) | Self::Nobody | Self::NotAllowed(_) => Status::REFUSED,
-            Self::TimedOut(_) | Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
+            Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
             Self::Unopened(_) | Self::Unguarded => Status::REFUSED,
             Self::Changed(_) | Self::Pam(..) => Status::REFUSED,
             Self::NotSetuid | Self::Namespace | Self::Configuration(_) | Self::NoGroup => Status::CONFIGURATION,

@@ -30,6 +30,9 @@ pub enum Silence {
     /// Longer than PAM_MAX_RESP_SIZE allows.
     #[error("the answer was longer than 511 bytes; give the right one")]
     TooLong,
+    /// The time limit.
+    #[error("no answer within the time limit; run tmux-gate again")]
+    TooLate,
     /// The terminal does not work.
     #[error("the terminal cannot be read; run it on another")]
     Broken,

@@ -176,14 +176,16 @@ fn same_user(context: &Context<Adapter>, user: &Name) -> Result<(), Error> {
 
 impl Vouched {
     /// pam_setcred(3) and pam_open_session(3). The process must be root wholly, with the user's groups, and an ancestor
-    /// of what runs in the session. No questions from here on.
+    /// of what runs in the session. No questions from here on. `after_modules` runs right after the session's modules, whatever
+    /// they said and before anything is closed: pam_limits limits this process, which may have to close the session.
     ///
     /// # Errors
     /// [`Error::Session`], [`Error::UserChanged`]; nothing is left open then.
-    pub fn open(self) -> Result<Opened, Error> {
+    pub fn open(self, after_modules: impl FnOnce()) -> Result<Opened, Error> {
         let Self { mut context, user } = self;
         context.conversation_mut().stop_asking();
         let refused = context.open_session(Flag::NONE).map(Session::leak).err().map(|error| error.code());
+        after_modules();
         if let Some(code @ (ErrorCode::CRED_ERR | ErrorCode::CRED_UNAVAIL | ErrorCode::CRED_EXPIRED)) = refused {
             // pam_setcred(3) said no: no session module ran.
             return Err(Error::of(code, Error::Session));
@@ -216,16 +218,16 @@ impl Opened {
         };
         // A module may have changed it; with no user pam_exec would ask `login:` on the terminal.
         let _ = self.context.set_user(Some(self.user.as_str()));
-        if !self.close_as(token) {
+        if let Some(SessionToken::FullSession) = self.close_as(token) {
             // The session's modules failed; the credentials are deleted all the same.
             self.close_as(SessionToken::PseudoSession);
         }
     }
 
-    fn close_as(&mut self, token: SessionToken) -> bool {
+    /// What failed to close. Left alone, it would be closed once more on drop.
+    fn close_as(&mut self, token: SessionToken) -> Option<SessionToken> {
         let closed = self.context.unleak_session(token).close(Flag::NONE);
-        // Left alone, a session that failed to close would be closed once more on drop.
-        closed.map_err(|mut failed| failed.take_payload().map(Session::leak)).is_ok()
+        closed.err().and_then(|mut failed| failed.take_payload().map(Session::leak))
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Ending {
 /// Why the monitor said nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoVerdict {
-    /// It took longer than the limit and was killed.
+    /// It took longer than the limit, at work and not at a prompt, and was killed.
     TimedOut,
     /// It died: a module crashed or called exit(3), or root killed it.
     Died,
@@ -74,6 +74,9 @@ struct Front<'a> {
     deaf: Option<Instant>,
 }
 
+/// How long the monitor has to say by itself that the time is over, or that it gives up.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// Forks the monitor and guards it and the terminal until both are done. `limit` holds for the verdict, for the opening
 /// of the session after it, and for its closing, each.
 ///
@@ -94,7 +97,7 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
         }
     })?;
     process::show_role("tmux-gate:front");
-    let phase = Phase::Judging(Instant::now() + limit, brood);
+    let phase = Phase::Judging(Instant::now() + limit + MOMENT, brood);
     let front = Front {
         tty,
         link,
@@ -126,8 +129,9 @@ pub enum Stage {
 /// # Errors
 /// sigprocmask(2), chdir(2), prctl(2).
 pub fn put_right(stage: Stage) -> io::Result<()> {
-    let deadly = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM];
-    let others = [Signal::SIGTSTP, Signal::SIGPIPE, Signal::SIGXFSZ];
+    let deadly = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+    // Of a terminal that hung up the front tells: a module whose question is given up can still tidy up after itself.
+    let others = [Signal::SIGHUP, Signal::SIGTSTP, Signal::SIGPIPE, Signal::SIGXFSZ];
     // With a handler for these the terminal would refuse its modes to a process in the background (termios(3)).
     let blocked: SigSet = [Signal::SIGTTIN, Signal::SIGTTOU].into_iter().collect();
     let last = Signal::SIGSYS as i32;
@@ -263,7 +267,6 @@ impl Front<'_> {
 
     /// While PAM judges: nobody is let in any more. At a prompt the monitor says so at once; a module that works is not asked.
     fn give_up(&mut self, why: NoVerdict) {
-        const MOMENT: Duration = Duration::from_millis(200);
         if let Phase::Judging(when, _) = &mut self.phase
             && self.giving_up.is_none()
         {
