@@ -8,7 +8,13 @@
 #                                         terminal COMMAND gets a terminal of the host. Syslog is /var/log/auth.log.
 #     host.sh base                        for the tests: builds what their hosts share, says "ready", holds it until
 #                                         the end of standard input
-#     host.sh host                        for the tests, in the mount namespace of the base: one more host on top of it
+#     host.sh layer NAME                  for the tests, in the mount namespace of the base: builds a layer on top of it, in
+#                                         which the Debian packages of layers/NAME.sh are installed and set up
+#     host.sh host [NAME]                 for the tests, in the mount namespace of the base: one more host on top of it, or of
+#                                         that layer
+#     host.sh boot [NAME]                 the same, with systemd as its first process
+#     host.sh fetch                       downloads the packages of all layers; the machine does not get them installed
+#     host.sh can-boot                    can systemd be started in a host here? If not, says why
 #
 # The product must be built; HOST_INSTALL is the command that installs it (default: make install).
 
@@ -50,14 +56,17 @@ lay_out_shelf() {
     cd /
 }
 
-# become_host OWN [LOWER]: changes go to the folder OWN, on top of those in LOWER, on top of the real machine.
+# become_host OWN [LOWER...]: changes go to the folder OWN, on top of those in each LOWER, on top of the real machine.
 become_host() {
-    local own=$1 lower=${2:-} layer
+    local own=$1 layer lower lowers
+    shift
     mkdir -p -m 755 "$own/etc" "$own/usr" "$own/var" "$own/home" "$own"/work/{etc,usr,var,home,root}
     mkdir -m 700 "$own/root"
     for layer in $layers; do
+        lowers=
+        for lower in "$@" ''; do lowers=$lowers:$lower/$layer; done
         mount -t overlay host "/$layer" \
-            -o "lowerdir=${lower:+$lower/$layer:}/$layer,upperdir=$own/$layer,workdir=$own/work/$layer"
+            -o "lowerdir=${lowers#:},upperdir=$own/$layer,workdir=$own/work/$layer"
     done
     mount -t tmpfs -o mode=755 run /run
     mount -t tmpfs -o mode=1777 tmp /tmp
@@ -151,6 +160,43 @@ add_fixtures() {
     echo "* $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
 }
 
+# read_layer NAME: its packages, and set_up, which runs in the host once they are installed.
+read_layer() {
+    [ -f "$(dirname "$0")/layers/$1.sh" ] || fail "layers/$1.sh: not there"
+    # shellcheck disable=SC1090
+    . "$(dirname "$0")/layers/$1.sh"
+}
+
+# The packages with all that they need and this machine lacks, for each layer in a folder of its own.
+fetch_packages() {
+    local script name folder
+    command -v apt-get >/dev/null || fail "apt-get: not installed; the layers are made of Debian packages"
+    for script in "$(dirname "$0")"/layers/*.sh; do
+        name=$(basename "$script" .sh)
+        folder=$(readlink -m "${CARGO_TARGET_DIR:-$(dirname "$0")/../../target}")/packages/$name
+        mkdir -p "$folder/partial"
+        read_layer "$name"
+        apt_get_packages --download-only -o "Dir::Cache::archives=$folder" >"$folder/log" 2>&1 ||
+            { apt-get -q update && apt_get_packages --download-only -o "Dir::Cache::archives=$folder"; } \
+                >"$folder/log" 2>&1 || { cat "$folder/log" >&2; fail "$packages: cannot be downloaded"; }
+    done
+}
+
+apt_get_packages() {
+    # shellcheck disable=SC2086
+    apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o APT::Sandbox::User=root "$@" install $packages
+}
+
+install_packages() {
+    export DEBIAN_FRONTEND=noninteractive
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d # no services: a test starts what it needs
+    chmod 755 /usr/sbin/policy-rc.d
+    cp "$shelf/target/packages/$1"/*.deb /var/cache/apt/archives/ 2>/dev/null || true # none, if all are installed
+    apt_get_packages --no-download -o "Dpkg::Options::=--path-exclude=/usr/share/man/*" >/tmp/log 2>&1 ||
+        { cat /tmp/log >&2; fail "$packages: not installed; run: bash tests/host/host.sh fetch"; }
+    rm -f /var/cache/apt/archives/*.deb /usr/sbin/policy-rc.d
+}
+
 listen_to_syslog() {
     perl -MIO::Socket::UNIX -e '
         my $log = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "/dev/log") or die "/dev/log: $!\n";
@@ -161,6 +207,9 @@ listen_to_syslog() {
     ' </dev/null >/dev/null &
     while [ ! -S /dev/log ]; do kill -0 $! || fail "syslog: no listener"; sleep 0.02; done
 }
+
+# shellcheck source=SCRIPTDIR/boot.sh
+. "$(dirname "$0")/boot.sh" # systemd as the first process
 
 require unshare mount mknod ip useradd chpasswd make readlink awk
 verb=${1:-}
@@ -200,14 +249,45 @@ _build)
     add_people
     add_fixtures
     ;;
-host)
+layer)
+    read_layer "$1" # an error here, before anything is made
+    namespaces bash -eu $checkout/tests/host/host.sh _layer "$1" </dev/null
+    ;;
+_layer)
+    read_layer "$1"
+    become_host "$shelf/$1" $shelf/base
+    install_packages "$1"
+    set_up
+    ;;
+fetch)
+    fetch_packages
+    ;;
+host | _boot)
     mount -t tmpfs -o mode=755 own $shelf/own
-    become_host $shelf/own $shelf/base
+    become_host $shelf/own ${1:+"$shelf/$1"} $shelf/base
     make_runtime_folders
     mount -t tmpfs -o ro,mode=755 none $shelf
+    [ "$verb" = host ] || become_systemd
     echo ready
     trap '' CHLD # the kernel reaps whatever is orphaned here
     exec cat >/dev/null
+    ;;
+boot)
+    hold_booted_host "$@"
+    ;;
+_enter)
+    group=$1
+    shift
+    enter_control_group "$group" bash -eu $checkout/tests/host/host.sh _boot "$@"
+    ;;
+can-boot)
+    try_to_boot
+    ;;
+_enter-to-try)
+    enter_control_group "$1" bash -eu "$0" _try
+    ;;
+_try)
+    try_control_group
     ;;
 *)
     fail "usage: host.sh run COMMAND [ARGUMENT...]"

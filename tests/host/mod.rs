@@ -23,7 +23,10 @@
 //! Every wait has a limit, and what overruns it panics with processes, syslog and screen. A missing tool or privilege is
 //! a panic that names it. The host ends with the `Host`, and with the test process whatever happens.
 
+mod booted;
 mod gate;
+mod layers;
+mod manual;
 mod person;
 mod process;
 mod running;
@@ -52,12 +55,15 @@ use std::time::{Duration, Instant};
 pub const LIMIT: Duration = Duration::from_secs(20);
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/host.sh");
+const SCRIPT_IN_BASE: &str = "/mnt/checkout/tests/host/host.sh";
 const SERVICE: &str = "/etc/pam.d/tmux-gate";
 const RECORD: &str = "session required pam_exec.so quiet /usr/local/lib/gate-tests/record-session\n";
 
 /// A process of host.sh that holds namespaces until its standard input ends, that is, at the latest when we end.
 struct Holder {
     child: Child,
+    /// It has something to do when the host ends, and must not be killed before.
+    tidies_up: bool,
 }
 
 impl Holder {
@@ -77,14 +83,18 @@ impl Holder {
             let status = child.wait().unwrap();
             return Err(format!("no private host ({status}): {}", reader.join().unwrap_or_default()));
         }
-        Ok(Holder { child })
+        Ok(Holder { child, tidies_up: false })
     }
 
     /// The first process in the new process namespace.
     fn init(&self) -> i32 {
-        let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        children.trim().parse().unwrap_or_else(|_| panic!("unshare has not one child but: {children:?}"))
+        let ours = fs::read_link("/proc/self/ns/pid").unwrap();
+        let mut pid = self.child.id();
+        while fs::read_link(format!("/proc/{pid}/ns/pid")).unwrap() == ours {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+            pid = children.trim().parse().unwrap_or_else(|_| panic!("{pid} has not one child but: {children:?}"));
+        }
+        pid as i32
     }
 }
 
@@ -98,12 +108,25 @@ fn base() -> &'static Holder {
     base.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A program in the mount namespace of the base.
+fn in_base(program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--mount=/proc/{}/ns/mnt", base().child.id())).arg(program);
+    command
+}
+
 /// A line of the users database.
 pub(crate) struct Account {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
     pub home: String,
+}
+
+impl Account {
+    fn without_entry(uid: u32) -> Account {
+        Account { uid, gid: uid, groups: vec![uid], home: "/".to_owned() }
+    }
 }
 
 /// A private host. It ends when this is dropped.
@@ -127,11 +150,23 @@ impl Host {
 
     /// A host on which nothing but `make install` has happened.
     pub fn as_installed() -> Host {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", base().child.id()));
-        command.args(["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]);
-        command.args(["--uts", "--ipc", "--net", "bash", "-eu", "/mnt/checkout/tests/host/host.sh", "host"]);
-        let holder = Holder::start(&mut command).unwrap_or_else(|error| panic!("{error}"));
+        Host::start(None)
+    }
+
+    /// A host in which the packages of layers/NAME.sh are installed and set up, and the product as after `make install`.
+    pub fn layered(layer: &'static str) -> Host {
+        layers::built(layer);
+        Host::start(Some(layer))
+    }
+
+    fn start(layer: Option<&str>) -> Host {
+        let mut command = in_base("unshare");
+        command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]);
+        command.args(["--uts", "--ipc", "--net", "bash", "-eu", SCRIPT_IN_BASE, "host"]).args(layer);
+        Host::held_by(Holder::start(&mut command).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    fn held_by(holder: Holder) -> Host {
         let init = holder.init();
         let host = Host {
             init_fd: running::pidfd_open(init),
@@ -225,8 +260,7 @@ impl Host {
         let database = self.read("/etc/passwd");
         let mut lines = database.lines().map(|line| line.split(':').collect::<Vec<_>>());
         let Some(line) = lines.find(|line| line[0] == user) else {
-            let uid = user.parse().unwrap_or_else(|_| panic!("{user}: no such user in the host"));
-            return Account { uid, gid: uid, groups: vec![uid], home: "/".to_owned() };
+            return user.parse().map_or_else(|_| self.account_elsewhere(user), Account::without_entry);
         };
         let (uid, gid) = (line[2].parse().unwrap(), line[3].parse().unwrap());
         let mut groups = vec![gid];
@@ -236,6 +270,15 @@ impl Host {
             }
         }
         Account { uid, gid, groups, home: line[5].to_owned() }
+    }
+
+    /// An account that is in no file of the host.
+    fn account_elsewhere(&self, user: &str) -> Account {
+        let line = self.must(&["getent", "passwd", user]);
+        let fields: Vec<_> = line.trim().split(':').collect();
+        let groups = self.must(&["id", "-G", user]).split_whitespace().map(|gid| gid.parse().unwrap()).collect();
+        let (uid, gid) = (fields[2].parse().unwrap(), fields[3].parse().unwrap());
+        Account { uid, gid, groups, home: fields[5].to_owned() }
     }
 
     pub(crate) fn find_program(&self, name: &str) -> String {
@@ -264,8 +307,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         // unshare is a parent that waits for the first process, whose end the kernel holds back until all others of the
         // host are gone; with them go its mounts.
-        let _ = self.holder.child.kill();
-        let _ = self.holder.child.wait();
+        self.holder.end();
         let gone = running::poll(&[self.init_fd.as_raw_fd()], LIMIT);
         assert!(gone || std::thread::panicking(), "the host's processes did not end within {LIMIT:?}");
     }
