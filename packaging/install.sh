@@ -23,6 +23,7 @@ case $PREFIX in *[!A-Za-z0-9/._+-]* | [!/]*) die "PREFIX=$PREFIX: not an absolut
 each_file() {
 	"$1" 0644 "$TARGET/generated/man/tmux-gate.1" "$share/man/man1/tmux-gate.1"
 	"$1" 0644 "$TARGET/generated/man/tmux-gate.toml.5" "$share/man/man5/tmux-gate.toml.5"
+	"$1" 0644 packaging/man/tmux-gate-pam.7 "$share/man/man7/tmux-gate-pam.7"
 	"$1" 0644 "$TARGET/generated/completions/tmux-gate.bash" "$share/bash-completion/completions/tmux-gate"
 	"$1" 0644 "$TARGET/generated/completions/_tmux-gate" "$share/zsh/site-functions/_tmux-gate"
 	"$1" 0644 "$TARGET/generated/completions/tmux-gate.fish" "$share/fish/vendor_completions.d/tmux-gate.fish"
@@ -30,6 +31,10 @@ each_file() {
 	"$1" 0644 packaging/tmpfiles.d/tmux-gate.conf "$PREFIX/lib/tmpfiles.d/tmux-gate.conf"
 	"$1" 0644 packaging/ssh/force-command.conf "$share/doc/tmux-gate/ssh/force-command.conf"
 	"$1" 0644 packaging/ssh/login-shell.conf "$share/doc/tmux-gate/ssh/login-shell.conf"
+	"$1" 0755 packaging/own-scope "$share/tmux-gate/own-scope"
+	for worked in krb5 otp otp-google second-factor ldap ldap-sssd strict; do
+		"$1" 0644 "pam.d/$worked" "$share/tmux-gate/pam.d/$worked"
+	done
 }
 
 # put MODE SOURCE TARGET: whole or not at all, also in place of a program that is running.
@@ -171,8 +176,10 @@ install_all() {
 	[ -f "$TARGET/release/tmux-gate" ] && [ -f "$TARGET/generated/config.toml" ] || die 'not built yet; run make first'
 	[ -n "$PAM" ] || PAM=$(pam_family)
 	[ -n "$PAM" ] || die 'unknown PAM set-up; say PAM=debian, redhat, arch, suse or alpine'
-	case $PAM in */* | .*) die "PAM=$PAM: not one of debian, redhat, arch, suse, alpine" ;; esac
-	[ -f "pam.d/$PAM" ] || die "PAM=$PAM: not one of debian, redhat, arch, suse, alpine"
+	case $PAM in
+	debian | redhat | arch | suse | alpine) ;;
+	*) die "PAM=$PAM: not one of debian, redhat, arch, suse, alpine; worked files go in by hand, see tmux-gate-pam(7)" ;;
+	esac
 
 	if [ -z "$DESTDIR" ]; then
 		[ "$(id -u)" = 0 ] || die 'installing takes root; run: sudo make install'
@@ -207,7 +214,7 @@ uninstall_all() {
 	each_file remove
 	remove_config /etc/pam.d/tmux-gate "$defaults/pam"
 	remove_config /etc/tmux-gate/config.toml "$defaults/config.toml"
-	for directory in "$defaults" "$share/tmux-gate" "$share/doc/tmux-gate/ssh" "$share/doc/tmux-gate" /etc/tmux-gate; do
+	for directory in "$defaults" "$share/tmux-gate/pam.d" "$share/tmux-gate" "$share/doc/tmux-gate/ssh" "$share/doc/tmux-gate" /etc/tmux-gate; do
 		rmdir "$DESTDIR$directory" 2>/dev/null || true
 	done
 	[ -n "$DESTDIR" ] || leave
