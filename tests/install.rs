@@ -12,7 +12,7 @@ const CONFIGURATION: &str = "/etc/tmux-gate/config.toml";
 const DEFAULTS: &str = "/usr/share/tmux-gate/defaults";
 
 /// All files of an installation with their modes; every one is root's.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 23] = [
     ("644", "/etc/pam.d/tmux-gate"),
     ("644", "/etc/tmux-gate/config.toml"),
     ("4755", "/usr/bin/tmux-gate"),
@@ -24,8 +24,17 @@ const FILES: [(&str, &str); 14] = [
     ("644", "/usr/share/fish/vendor_completions.d/tmux-gate.fish"),
     ("644", "/usr/share/man/man1/tmux-gate.1"),
     ("644", "/usr/share/man/man5/tmux-gate.toml.5"),
+    ("644", "/usr/share/man/man7/tmux-gate-pam.7"),
     ("644", "/usr/share/tmux-gate/defaults/config.toml"),
     ("644", "/usr/share/tmux-gate/defaults/pam"),
+    ("755", "/usr/share/tmux-gate/own-scope"),
+    ("644", "/usr/share/tmux-gate/pam.d/krb5"),
+    ("644", "/usr/share/tmux-gate/pam.d/ldap"),
+    ("644", "/usr/share/tmux-gate/pam.d/ldap-sssd"),
+    ("644", "/usr/share/tmux-gate/pam.d/otp"),
+    ("644", "/usr/share/tmux-gate/pam.d/otp-google"),
+    ("644", "/usr/share/tmux-gate/pam.d/second-factor"),
+    ("644", "/usr/share/tmux-gate/pam.d/strict"),
     ("644", "/usr/share/zsh/site-functions/_tmux-gate"),
 ];
 

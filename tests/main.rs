@@ -19,6 +19,7 @@ mod login_shell;
 mod modules;
 mod monitor;
 mod password;
+mod providers;
 mod ssh;
 mod ssh_hostile;
 mod terminal;
