@@ -3,6 +3,7 @@
 //! MUST: judged before PAM and again after it; recorded before the session is opened; root wholly before credentials.
 //! Never: a tmux client as root.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::audit::{self, Event, SessionLabel};
 use crate::config::{self, Record, Settings};
 use crate::ident::SessionName;
 use crate::pam::{self, Items, Started};
-use crate::policy::{self, AttachRule, Decision, Person};
+use crate::policy::{self, AttachRule, Decision, Who};
 use crate::session::{self, Ending, NoVerdict, Stage, Upward};
 use crate::sys::clock;
 use crate::sys::entry::Inheritance;
@@ -53,7 +54,8 @@ pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
         Ending::NoVerdict(NoVerdict::Died) => Err(Error::NoVerdict),
         Ending::NoVerdict(NoVerdict::Interrupted) => Err(Error::Interrupted),
         Ending::NoVerdict(NoVerdict::HungUp) => Err(Error::HungUp),
-        Ending::NoVerdict(NoVerdict::Unopened) => Err(Error::Unopened(limit)),
+        Ending::NoVerdict(NoVerdict::Late) => Err(Error::Late(limit)),
+        Ending::NoVerdict(NoVerdict::Unopened) => Err(Error::Unopened),
         Ending::NoVerdict(NoVerdict::Cut) => {
             let _ = audit::record(&visit.subject, &Event::Cut);
             Err(Error::MonitorDied)
@@ -91,14 +93,24 @@ pub(super) fn admit(
     caller: &Caller,
     groups: impl FnOnce() -> Result<Vec<u32>, Fault>,
 ) -> Result<Decision, Error> {
-    let (rule, gids) = match &settings.users {
-        None => (AttachRule::Everybody, Vec::new()),
-        Some(entries) => (AttachRule::Only(entries.iter().map(caller::resolve).collect::<Result<_, _>>()?), groups()?),
-    };
-    match policy::may_attach(&rule, &Person { uid: caller.uid, gids }) {
-        Decision::Refused => Err(Error::NotAllowed(caller.name.clone())),
-        allowed @ (Decision::AllowedToAll | Decision::AllowedBy(_)) => Ok(allowed),
+    let Some(entries) = &settings.users else { return Ok(policy::may_attach(&AttachRule::Everybody, &caller.alone())) };
+    let mut person = caller.alone();
+    let (mut groups, mut rule) = (Some(groups), Vec::new());
+    // One after the other: who is named before a group that cannot be read now passes.
+    for entry in entries {
+        let who = caller::resolve(entry)?;
+        if matches!(who, Who::Group(_))
+            && let Some(groups) = groups.take()
+        {
+            person.gids = groups()?;
+        }
+        rule.push(who);
+        match policy::may_attach(&AttachRule::Only(rule.clone()), &person) {
+            Decision::Refused => {}
+            allowed @ (Decision::AllowedToAll | Decision::AllowedBy(_)) => return Ok(allowed),
+        }
     }
+    Err(Error::NotAllowed(caller.name.clone()))
 }
 
 /// The monitor's life: it tells the person and the record what went wrong, and the front only that it is over.
@@ -120,9 +132,10 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let of_pam = |error| Error::Pam(caller.name.clone(), error);
     let limit = ready.settings.time_limit;
     let doom = Doom::after(limit).map_err(Error::Session)?;
-    let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link), Instant::now() + limit);
+    let until = Instant::now() + limit;
+    let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link), until);
     let tty = ready.visit.subject.tty.as_deref().unwrap_or("/dev/tty");
-    let items = Items { user: &caller.name, tty };
+    let items = Items { user: &caller.name, tty, front: link.as_fd(), until };
     let started = Started::new(&items, Box::new(conversation)).map_err(of_pam)?;
     let vouched = started.vouch(ready.settings.tries).map_err(of_pam)?;
 

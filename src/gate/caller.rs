@@ -6,12 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use nix::unistd;
-use users::os::unix::UserExt;
 
 use super::error::Status;
 use crate::config::Entry;
 use crate::ident::{Name, Uid, Visible};
-use crate::policy::Who;
+use crate::policy::{Person, Who};
 use crate::sys::process::Patience;
 
 /// A caller whom the users database knows.
@@ -60,29 +59,30 @@ pub fn no_longer_than(limit: Duration) -> Patience {
 /// # Errors
 /// [`Fault`]: status 77, or 75 for an outage.
 pub fn look_up(uid: Uid) -> Result<Caller, Fault> {
-    let Some(found) = users::get_user_by_uid(uid.raw()) else {
-        // The package cannot tell the two apart; getpwuid_r(3) through nix can.
-        return Err(match unistd::User::from_uid(unistd::Uid::from_raw(uid.raw())) {
-            Ok(None) => Fault::Stranger(uid),
-            Ok(Some(_)) => Fault::Outage("it changes its mind".to_owned()),
-            Err(errno) => Fault::Outage(errno.desc().to_owned()),
-        });
-    };
-    let name = Name::parse(found.name().as_bytes()).map_err(|e| Fault::Unusable(uid, e.to_string()))?;
+    let outage = |errno: nix::errno::Errno| Fault::Outage(errno.desc().to_owned());
+    let found = unistd::User::from_uid(unistd::Uid::from_raw(uid.raw())).map_err(outage)?;
+    let found = found.ok_or(Fault::Stranger(uid))?;
+    // nix puts U+FFFD for what is not UTF-8, which is in no valid name.
+    let name = Name::parse(found.name.as_bytes()).map_err(|e| Fault::Unusable(uid, e.to_string()))?;
     let text = |raw: &std::ffi::OsStr| {
         let plain = raw.to_str().filter(|t| !t.chars().any(char::is_control));
         plain.map(str::to_owned).ok_or_else(|| Fault::Unusable(uid, Visible::line(raw.as_bytes()).to_string()))
     };
-    match users::get_user_by_name(name.as_str()).map(|back| back.uid()) {
+    match unistd::User::from_name(name.as_str()).map_err(outage)?.map(|back| back.uid.as_raw()) {
         Some(back) if back == uid.raw() => {}
         Some(_) => return Err(Fault::Ambiguous(uid, name)),
         None => return Err(Fault::Outage("a name without its entry".to_owned())),
     }
-    let gid = found.primary_group_id();
-    Ok(Caller { uid, gid, home: text(found.home_dir().as_os_str())?, shell: text(found.shell().as_os_str())?, name })
+    let (home, shell) = (text(found.dir.as_os_str())?, text(found.shell.as_os_str())?);
+    Ok(Caller { uid, gid: found.gid.as_raw(), home, shell, name })
 }
 
 impl Caller {
+    /// As rules judge him where no group counts.
+    pub fn alone(&self) -> Person {
+        Person { uid: self.uid, gids: Vec::new() }
+    }
+
     /// All groups of the users database now, the primary one included: a lookup that can take its time with LDAP.
     ///
     /// # Errors
