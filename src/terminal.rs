@@ -142,7 +142,7 @@ impl<'a> Terminal<'a> {
             // Rounded up: poll(2) counts whole milliseconds.
             let left = self.until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             match poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-                Ok(0) if self.until <= Instant::now() => return Err(NoAnswer::TooLate),
+                Ok(_) if self.until <= Instant::now() => return Err(NoAnswer::TooLate),
                 Ok(_) => {}
                 // The process's handlers do nothing, but whoever sends a signal wants no answer any more.
                 Err(Errno::EINTR) => return Err(NoAnswer::Interrupted),

@@ -240,3 +240,36 @@ fn given_ctrl_c_or_the_end_of_input_at_the_prompt_the_gate_stops_asking() {
         host.expect_sessions("");
     }
 }
+
+/// pam_unix has a wrong password wait for two seconds: past the time limit that would be killed, and look like an outage.
+#[test]
+fn given_a_wrong_password_right_before_the_time_limit_it_is_a_wrong_password_on_record() {
+    let host = Host::new();
+    host.configure("[authentication]\ntime_limit = \"2s\"\n");
+    let mut alice = host.person("alice");
+    let attempt = alice.attempt("tmux-gate");
+    alice.expect("Password: ");
+    std::thread::sleep(std::time::Duration::from_millis(1500)); // time itself is what is tested
+    alice.send("wrong\r");
+    alice.expect_refused(&attempt, 77, "no answer within the time limit");
+    host.expect_refusal(&["user=alice"]);
+}
+
+#[test]
+fn a_wrong_password_makes_whoever_stays_wait_and_a_right_one_nobody() {
+    let host = Host::new();
+    let mut alice = host.person("alice");
+    alice.attempt("tmux-gate");
+    alice.expect("Password: ");
+    let asked = std::time::Instant::now();
+    alice.send("wrong\r");
+    alice.expect("Sorry, try again.");
+    assert!(asked.elapsed().as_millis() >= 1000, "{:?}", asked.elapsed());
+    alice.expect("Password: ");
+    let asked = std::time::Instant::now();
+    alice.send("alice's secret\r");
+    alice.expect_inside();
+    assert!(asked.elapsed().as_millis() < 1000, "{:?}", asked.elapsed());
+    alice.send("\x02d");
+    assert_eq!(alice.status(), 0);
+}

@@ -95,9 +95,12 @@ pub enum Error {
         "authentication: ended without a verdict; run tmux-gate again, or ask your administrator to look into the log"
     )]
     NoVerdict,
-    /// PAM said yes, and the session's modules did not get done.
-    #[error("the PAM session was not opened within {}, or a module crashed; ask your administrator to look into the log", humantime::format_duration(*.0))]
-    Unopened(Duration),
+    /// PAM said yes, and what comes after it did not get done.
+    #[error("the PAM session was not opened within {}; try again later", humantime::format_duration(*.0))]
+    Late(Duration),
+    /// PAM said yes, and one of the session's modules did not come back.
+    #[error("the PAM session was not opened, a module crashed; ask your administrator to look into the log")]
+    Unopened,
     /// The front was stopped or killed before it could guard anything.
     #[error("the terminal has no guard, tmux-gate was stopped or killed; run it again")]
     Unguarded,
@@ -141,11 +144,11 @@ impl Error {
             Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
             Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) => Status::UNAVAILABLE,
             Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
-            Self::TimedOut(_) => Status::NOT_YET,
+            Self::TimedOut(_) | Self::Late(_) => Status::NOT_YET,
             Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
             Self::Arguments(cli::Error::Foreign(_)) | Self::Nobody | Self::NotAllowed(_) => Status::REFUSED,
             Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
-            Self::Unopened(_) | Self::Unguarded => Status::REFUSED,
+            Self::Unopened | Self::Unguarded => Status::REFUSED,
             Self::Changed(_) | Self::Pam(..) => Status::REFUSED,
             Self::NotSetuid | Self::Namespace | Self::Configuration(_) | Self::NoGroup => Status::CONFIGURATION,
             Self::Service(_) | Self::Custody(_) | Self::Tmux(tmux::Unusable::Weak(_)) => Status::CONFIGURATION,

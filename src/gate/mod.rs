@@ -75,7 +75,6 @@ fn visit(environment: Environment) -> Result<u8, Error> {
     subject.tty = tty::standard_name();
     let patience = caller::no_longer_than(config::TIME_LIMIT);
     let caller = caller::look_up(ids.uid).map_err(Error::Caller).inspect_err(|e| refuse(&subject, e))?;
-    drop(patience);
     subject.user = Some(caller.name.clone());
     subject.ssh_key = environment.user_auth().and_then(|file| ssh_key::claimed(file, ids.uid));
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -89,7 +88,10 @@ fn visit(environment: Environment) -> Result<u8, Error> {
     };
     let visit = Visit { environment, inheritance, ids, caller, subject };
     let needs = needs(&command);
+    // A verb that asks for a password measures its time itself.
+    let patience = if needs == Needs::Root { None } else { Some(patience) };
     let done = privileged(&visit, needs).and_then(|()| run(&visit, command));
+    drop(patience);
     if needs == Needs::Root { done.inspect_err(|error| refuse(&visit.subject, error)) } else { done }
 }
 

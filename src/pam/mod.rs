@@ -6,12 +6,16 @@
 mod conversation;
 pub mod service;
 
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
 use pam_client::{Context, ErrorCode, Flag, Session, SessionToken};
 
 use conversation::Adapter;
 pub use conversation::{Conversation, Echo, Secret, Silence};
 
 use crate::ident::Name;
+use crate::sys::delay;
 
 /// What PAM calls this program: the file `/etc/pam.d/tmux-gate`.
 pub const SERVICE: &str = "tmux-gate";
@@ -64,6 +68,10 @@ pub struct Items<'a> {
     pub user: &'a Name,
     /// PAM_TTY; PAM_RHOST is never set, for its only source would be the caller's environment.
     pub tty: &'a str,
+    /// Where the end of it all is told.
+    pub front: BorrowedFd<'a>,
+    /// The time limit.
+    pub until: Instant,
 }
 
 /// A PAM transaction in which nothing was decided.
@@ -110,6 +118,7 @@ impl Started {
         let mut context = Context::new(SERVICE, Some(items.user.as_str()), adapter).map_err(fail)?;
         context.set_ruser(Some(items.user.as_str())).map_err(fail)?;
         context.set_tty(Some(items.tty)).map_err(fail)?;
+        delay::limit(&mut context, items.front, items.until).map_err(fail)?;
         Ok(Self { context, user: items.user.clone() })
     }
 

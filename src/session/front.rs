@@ -43,7 +43,9 @@ pub enum NoVerdict {
     Interrupted,
     /// The terminal hung up.
     HungUp,
-    /// PAM said yes, and the session's modules crashed or took too long.
+    /// PAM said yes, and the lookups and modules after it took too long.
+    Late,
+    /// PAM said yes, and the session's modules crashed.
     Unopened,
     /// It died while the person's program ran, which was ended.
     Cut,
@@ -281,6 +283,7 @@ impl Front<'_> {
         self.kill_monitor();
         match &self.phase {
             Phase::Judging(..) => Ending::NoVerdict(why),
+            Phase::Opening(_) if why == NoVerdict::TimedOut => Ending::NoVerdict(NoVerdict::Late),
             Phase::Opening(_) => Ending::NoVerdict(NoVerdict::Unopened),
             Phase::Running(program) => {
                 program.signal(Signal::SIGKILL);
@@ -371,8 +374,9 @@ impl Front<'_> {
             Some(_) | None => return,
         }
         let _ = match ending {
-            Ending::Over(_) | Ending::Unclosed(_) => self.tty.set_modes(&self.modes),
-            Ending::NoVerdict(_) => self.tty.set_modes_and_flush(&self.modes),
+            Ending::Over(_) | Ending::Unclosed(_) if self.program.is_some() => self.tty.set_modes(&self.modes),
+            // What was typed was an answer, or was going to be one.
+            Ending::Over(_) | Ending::Unclosed(_) | Ending::NoVerdict(_) => self.tty.set_modes_and_flush(&self.modes),
         };
         // A tmux whose server died leaves its screen as it was, and says so with its status.
         if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {

@@ -2,6 +2,7 @@
 //! Never: decisions, text for people.
 
 pub mod clock;
+pub mod delay;
 pub mod entry;
 pub mod files;
 pub mod ids;

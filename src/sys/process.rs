@@ -238,14 +238,22 @@ impl Patience {
 impl Drop for Patience {
     fn drop(&mut self) {
         alarm::cancel();
+        // SAFETY: SIG_DFL installs no code of ours.
+        let _ = unsafe {
+            sigaction(Signal::SIGALRM, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty()))
+        };
     }
 }
 
 extern "C" fn give_up(_signal: libc::c_int) {
     let (words, status) = LAST_WORDS.get().map_or(("", 1), |(words, status)| (words.as_str(), *status));
-    // SAFETY: write(2) of bytes that live as long as the process, and _exit(2): both are async-signal-safe.
+    let mut terminal = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: poll(2) of one descriptor, write(2) of bytes that live as long as the process, and _exit(2): all are
+    // async-signal-safe. A terminal that takes nothing is not waited for.
     unsafe {
-        libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
+        if libc::poll(&raw mut terminal, 1, 0) == 1 {
+            libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
+        }
         libc::_exit(status);
     }
 }

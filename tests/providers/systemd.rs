@@ -334,7 +334,7 @@ fn given_a_logind_that_hangs_the_gate_neither_opens_nor_closes_longer_than_its_l
     let attempt = alice.attempt("tmux-gate");
     alice.expect("Password: ");
     alice.send("alice's secret\r");
-    alice.expect_refused(&attempt, 77, "not opened within 2s");
+    alice.expect_refused(&attempt, 75, "not opened within 2s");
     logind("CONT");
     host.expect_logins(&[]);
 
