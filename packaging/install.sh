@@ -11,6 +11,7 @@ PREFIX=${PREFIX%/}
 share=$PREFIX/share
 defaults=$share/tmux-gate/defaults # the configuration files as installed last: what differs from them is edited
 runtime=/run/tmux-gate
+state=/var/lib/tmux-gate # keys and tallies of worked PAM files
 text='' made='' # files under way, removed if it ends early
 
 say() { printf 'tmux-gate: %s\n' "$*"; }
@@ -165,6 +166,8 @@ make_runtime() {
 		mkdir -p $runtime
 		chown root:tmux-gate $runtime
 		chmod 0710 $runtime
+		mkdir -p $state
+		chmod 0700 $state
 	fi
 	[ "$(stat -c '%U:%G %a' $runtime)" = 'root:tmux-gate 710' ] ||
 		die "$runtime: not root:tmux-gate with mode 0710; remove it if no session runs, and install again"

@@ -31,8 +31,9 @@ fn the_gate_adds_at_most_five_milliseconds_to_what_pamtester_needs() {
     let (mut bare, mut gate): (Vec<_>, Vec<_>) = pairs.unzip();
     bare.sort();
     gate.sort();
-    let (bare, gate) = (bare[ROUNDS / 2], gate[ROUNDS / 2]);
-    println!("pamtester {bare:?}, tmux-gate {gate:?} (medians of {ROUNDS})");
-    assert!(gate <= bare + Duration::from_millis(5), "pamtester {bare:?}, tmux-gate {gate:?}");
+    println!("medians of {ROUNDS}: pamtester {:?}, tmux-gate {:?}", bare[ROUNDS / 2], gate[ROUNDS / 2]);
+    // The shortest of each: what is longer waited for somebody else's work on this machine.
+    println!("shortest: pamtester {:?}, tmux-gate {:?}", bare[0], gate[0]);
+    assert!(gate[0] <= bare[0] + Duration::from_millis(5), "pamtester {bare:?}, tmux-gate {gate:?}");
     host.expect_nothing_left();
 }

@@ -201,3 +201,19 @@ fn given_a_right_code_after_wrong_ones_the_count_ends_and_the_lock_does_not_come
     assert!(!counted.contains("TTY"), "{counted}");
     expect_unix_sessions(&host, "alice", 1);
 }
+
+/// pam_faillock passes over a count that it cannot write; the third of its lines does not.
+#[test]
+fn given_no_place_to_count_attempts_in_nobody_is_asked() {
+    for module in [OATH, GOOGLE] {
+        let host = module.host();
+        let tally = "/var/lib/tmux-gate/faillock";
+        host.must(&["sh", "-ec", &format!("rm -rf {tally}; ln -s /nowhere/at/all {tally}")]);
+        let mut alice = host.person("alice");
+        let attempt = alice.attempt("tmux-gate");
+        alice.expect_refused(&attempt, 77, "authentication failed");
+        alice.expect_not("Password: ");
+        host.expect_refusal(&["user=alice", "pam="]);
+        expect_unix_sessions(&host, "alice", 0);
+    }
+}

@@ -112,10 +112,10 @@ fn given_a_password_that_has_to_be_changed_it_is_changed_in_the_directory() {
     rita.expect_not(NEW);
 }
 
-/// What can be away, and what of it comes back.
-type Away = (&'static str, fn(&Directory));
+/// What can be away, and how it goes.
+type Way = (&'static str, fn(&Directory));
 
-const WAYS: [Away; 3] = [
+const WAYS: [Way; 3] = [
     ("slapd stopped", |directory| directory.stop("slapd")),
     ("slapd silent", |directory| directory.silence("slapd")),
     ("sssd stopped", |directory| directory.stop("sssd")),
@@ -154,7 +154,7 @@ fn given_a_directory_that_goes_away_inside_the_session_goes_on_and_is_closed() {
 #[test]
 fn given_no_sssd_and_none_of_its_memory_the_users_database_does_not_answer() {
     let directory = Directory::with_sssd("");
-    directory.configure("[attach]\nusers = [\"@crew\"]\n");
+    directory.configure(CREW);
     let (mut lara, mut alice) = (directory.person("lara"), directory.person("alice"));
     directory.stop("sssd");
     for file in ["passwd", "group", "initgroups"] {
