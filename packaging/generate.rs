@@ -68,7 +68,7 @@ fn configuration_page() -> String {
     for key in config::KEYS {
         if key.table != table {
             table = key.table;
-            page += &format!(".SS [{table}]\n");
+            page += &format!(".SS {}\n", key.heading());
         }
         let (example, default) = (escaped(key.example), escaped(key.default));
         page += &format!(".TP\n\\fB{}\\fR = {example}\n{} Default: {default}.\n", key.name, escaped(key.meaning));

@@ -14,6 +14,14 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
+impl Key {
+    /// The line above it: `[attach]`, or `[[share]]` where there may be several.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        if self.table == "share" { format!("[[{}]]", self.table) } else { format!("[{}]", self.table) }
+    }
+}
+
 /// All keys, in the order of the file.
 pub const KEYS: &[Key] = &[
     Key {
@@ -29,6 +37,49 @@ pub const KEYS: &[Key] = &[
         example: "\"/bin/sh\"",
         default: "\"/bin/sh\"",
         meaning: "What panes run for people whose login shell is tmux-gate itself.",
+    },
+    Key {
+        table: "share",
+        name: "owners",
+        example: "[\"@ops\"]",
+        default: "absent: everybody",
+        meaning: "Into whose sessions. The first [[share]] that is about owner and guest decides; none: refused. Without any, \
+                  everybody may ask, the owner approves, for 8h at most.",
+    },
+    Key {
+        table: "share",
+        name: "guests",
+        example: "[\"@dev\"]",
+        default: "absent: everybody",
+        meaning: "Who may ask, and be invited.",
+    },
+    Key {
+        table: "share",
+        name: "access",
+        example: "\"read-only\"",
+        default: "\"read-only\"",
+        meaning: "The most that may be granted: \"read-only\" or \"read-write\".",
+    },
+    Key {
+        table: "share",
+        name: "max_duration",
+        example: "\"1h\"",
+        default: "\"1h\"",
+        meaning: "The longest that may be granted, 1s to 30d.",
+    },
+    Key {
+        table: "share",
+        name: "approvers",
+        example: "[\"owner\"]",
+        default: "[\"owner\"]",
+        meaning: "Who may approve: \"owner\" is the owner of the session, the rest as in users. Nobody approves what he asked for.",
+    },
+    Key {
+        table: "share",
+        name: "approvals",
+        example: "1",
+        default: "1",
+        meaning: "How many of them must approve, 1 to 9.",
     },
     Key {
         table: "authentication",
@@ -72,7 +123,7 @@ pub fn default_file() -> String {
     for key in KEYS {
         if key.table != table {
             table = key.table;
-            text += &format!("\n#[{table}]\n");
+            text += &format!("\n#{}\n", key.heading());
         }
         text += &format!("# {} Default: {}\n#{} = {}\n", key.meaning, key.default, key.name, key.example);
     }

@@ -2,6 +2,7 @@
 //! Never: lookups of the names in it, a guess at what was meant, a default for a file that is wrong.
 
 mod keys;
+mod share;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use keys::{KEYS, Key, default_file};
+pub use share::{ApproverEntry, Share};
 
 use crate::ident::{Invalid, Name, Uid, Visible};
 use crate::sys::files::{self, Weakness};
@@ -28,6 +30,8 @@ pub struct Settings {
     pub users: Option<Vec<Entry>>,
     /// `[attach] shell`: what panes run for people whose login shell is the gate.
     pub shell: PathBuf,
+    /// Each `[[share]]`, in the order of the file; the rule of who wrote none, if there is none.
+    pub shares: Vec<Share>,
     /// `[authentication] time_limit`: from the first prompt to the verdict.
     pub time_limit: Duration,
     /// `[authentication] tries`, at least 1.
@@ -56,6 +60,16 @@ pub enum Entry {
     Group(Name),
     /// `"uid:1001"`.
     Uid(Uid),
+}
+
+impl Entry {
+    fn parse(raw: &str) -> Result<Self, Invalid> {
+        match (raw.strip_prefix('@'), raw.strip_prefix("uid:")) {
+            (Some(group), _) => Name::parse(group.as_bytes()).map(Self::Group),
+            (None, Some(uid)) => Uid::parse(uid).map(Self::Uid),
+            (None, None) => Name::parse(raw.as_bytes()).map(Self::User),
+        }
+    }
 }
 
 impl std::fmt::Display for Entry {
@@ -137,6 +151,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     Ok(Settings {
         users: file.attach.users,
         shell: file.attach.shell,
+        shares: file.share.unwrap_or_else(|| vec![Share::unwritten()]),
         time_limit: file.authentication.time_limit,
         tries: file.authentication.tries,
         tmux: file.tmux.path,
@@ -148,6 +163,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
 #[serde(deny_unknown_fields, default)]
 struct File {
     attach: Attach,
+    share: Option<Vec<Share>>,
     authentication: Authentication,
     tmux: Tmux,
     audit: Audit,
@@ -231,13 +247,7 @@ fn tries<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        let raw = String::deserialize(source)?;
-        let parsed: Result<Self, Invalid> = match (raw.strip_prefix('@'), raw.strip_prefix("uid:")) {
-            (Some(group), _) => Name::parse(group.as_bytes()).map(Self::Group),
-            (None, Some(uid)) => Uid::parse(uid).map(Self::Uid),
-            (None, None) => Name::parse(raw.as_bytes()).map(Self::User),
-        };
-        parsed.map_err(D::Error::custom)
+        Self::parse(&String::deserialize(source)?).map_err(D::Error::custom)
     }
 }
 
@@ -269,7 +279,14 @@ mod tests {
     fn each_fault_is_named_with_line_and_column() {
         for (text, start, part) in [
             ("[attach]\nuser = []", "c:2:1: ", "unknown field"),
-            ("[share]\n", "c:1:2: ", "unknown field"),
+            ("[shares]\n", "c:1:2: ", "unknown field"),
+            ("[share]\n", "c:1:1: ", "expected a sequence"),
+            ("[[share]]\nguest = []", "c:2:1: ", "unknown field"),
+            ("[[share]]\naccess = \"rw\"", "c:2:10: ", "unknown variant"),
+            ("[[share]]\nmax_duration = \"31d\"", "c:2:16: ", "not a duration"),
+            ("[[share]]\napprovals = 0", "c:2:13: ", "between 1 and 9"),
+            ("[[share]]\napprovers = []", "c:2:13: ", "nobody"),
+            ("[[share]]\napprovers = [\"@\"]", "c:2:", "not a valid"),
             ("[attach]\nusers = [\"@\"]", "c:2:", "not a valid"),
             ("[attach]\nusers = [\"uid:-1\"]", "c:2:", "not a uid"),
             ("[attach]\nusers = \"alice\"", "c:2:9: ", "expected a sequence"),
@@ -303,17 +320,18 @@ mod tests {
         let keys = keys.lines().map(|l| l.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(l));
         let uncommented = keys.collect::<Vec<_>>().join("\n");
         let settings = read(&uncommented).expect("every key uncommented");
-        assert_eq!(Settings { users: None, ..settings }, read("").expect("defaults"));
+        assert_eq!(Settings { users: None, shares: vec![Share::unwritten()], ..settings }, read("").expect("defaults"));
     }
 
     #[test]
     fn every_key_of_the_table_is_one_that_the_parser_knows_and_the_other_way_round() {
         for key in KEYS {
-            let text = format!("[{}]\n{} = {}", key.table, key.name, key.example);
+            let text = format!("{}\n{} = {}", key.heading(), key.name, key.example);
             assert!(read(&text).is_ok(), "{text}: {:?}", read(&text));
         }
-        for table in ["attach", "authentication", "tmux", "audit"] {
-            let error = read(&format!("[{table}]\nnosuchkey = 1")).expect_err("unknown");
+        for key in KEYS {
+            let table = key.table;
+            let error = read(&format!("{}\nnosuchkey = 1", key.heading())).expect_err("unknown");
             for known in error.split('`').skip(1).step_by(2).filter(|k| *k != "nosuchkey") {
                 assert!(KEYS.iter().any(|k| k.table == table && k.name == known), "{table}.{known} is not in KEYS");
             }

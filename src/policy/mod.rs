@@ -1,6 +1,13 @@
 //! May this happen? Pure functions over plain values.
 //! Never: files, a clock, the users database, a `_` arm where access is decided.
 
+mod share;
+
+pub use share::{
+    Approver, Pair, People, Refusal, ShareRule, Terms, is_approver, may_approve, may_be_in, may_request, may_revoke,
+    rule_for,
+};
+
 use crate::ident::Uid;
 
 /// Somebody whom a rule names, as ids: names were looked up before, and decide nothing.

@@ -2,14 +2,17 @@
 //! answer.
 
 use std::fs;
-use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::unistd;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::stat::Mode;
+use nix::unistd::{self, UnlinkatFlags, unlinkat};
 
 use crate::ident::Uid;
 
@@ -99,6 +102,96 @@ fn read_if(path: &Path, limit: u64, wanted: impl FnOnce(&fs::Metadata) -> bool) 
     let mut text = String::new();
     file.take(limit).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// The same, of a file in an open directory.
+///
+/// # Errors
+/// As above.
+pub fn read_small_at(directory: BorrowedFd<'_>, name: &str, limit: u64) -> io::Result<String> {
+    read_small(&path_at(directory).join(name), limit)
+}
+
+fn path_at(directory: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}", directory.as_raw_fd()).into()
+}
+
+/// The names of what is in an open directory; names that are not UTF-8 are nobody's.
+///
+/// # Errors
+/// readdir(3).
+pub fn names_in(directory: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(path_at(directory))?;
+    let names = entries.filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose());
+    names.collect()
+}
+
+/// Removes a file; one that is not there is none.
+pub fn remove_at(directory: BorrowedFd<'_>, name: &str) {
+    let _ = unlinkat(directory, name, UnlinkatFlags::NoRemoveDir);
+}
+
+/// Whatever is put into a directory, or taken from it, makes this readable.
+pub struct Watch(Inotify);
+
+impl Watch {
+    /// Watches these directories; those that are not there stay unwatched.
+    ///
+    /// # Errors
+    /// inotify_init1(2), inotify_add_watch(2).
+    pub fn on(directories: &[&Path]) -> io::Result<Self> {
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let changes = AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_ATTRIB;
+        for directory in directories {
+            match watch.add_watch(*directory, changes) {
+                Ok(_) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(Self(watch))
+    }
+
+    /// The names that something happened to since the last call; none where so much happened that it must be looked at all.
+    pub fn changed(&self) -> Option<Vec<String>> {
+        let mut names = Vec::new();
+        while let Ok(events) = self.0.read_events() {
+            for event in events {
+                if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                    return None;
+                }
+                names.extend(event.name.and_then(|name| name.into_string().ok()));
+            }
+        }
+        Some(names)
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Puts a file of mode 0600 in the place of `name`, whole or not at all: written as `new` first, on the disk before it has the
+/// name, and the name on the disk when this returns.
+///
+/// # Errors
+/// open(2), write(2), fsync(2), rename(2): what was there before is there still.
+pub fn replace_at(directory: BorrowedFd<'_>, new: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(directory, new, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    let mut file = fs::File::from(file);
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| Ok(renameat(directory, new, directory, name)?));
+    if renamed.is_err() {
+        remove_at(directory, new);
+        return renamed;
+    }
+    Ok(unistd::fsync(directory)?)
 }
 
 /// Is uid 0 root here? In a user namespace the root directory belongs to somebody who is not mapped.

@@ -1,0 +1,321 @@
+//! Who has been granted what? A grant's life: requested, approved, ended. The store keeps one file a grant.
+//! Never: who should have it (policy/ says that), a clock of its own, a grant without an end.
+
+pub mod presence;
+mod store;
+
+use serde::{Deserialize, Serialize};
+
+pub use store::{Error, Locked, Store};
+
+use crate::ident::{Access, GrantId, Lifetime, Name, Reason, SessionName, Uid};
+use crate::policy::Terms;
+
+/// How long a request waits for its approval, in seconds.
+pub const LAPSE: u64 = 3600;
+/// How many requests of one person may wait.
+pub const MOST_PENDING: usize = 16;
+
+/// Somebody, as he was called then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Decides.
+    pub uid: Uid,
+    /// For people.
+    pub name: Name,
+}
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moment {
+    /// Milliseconds since 1970 on the wall clock, which can be set.
+    pub wall: u64,
+    /// The boot during which `since_boot` counts (`/proc/sys/kernel/random/boot_id`).
+    pub boot: String,
+    /// Milliseconds on the clock that counts suspend and cannot be set.
+    pub since_boot: u64,
+}
+
+impl Moment {
+    /// The moment so much later.
+    #[must_use]
+    pub fn after(&self, lifetime: Lifetime) -> Self {
+        let more = lifetime.seconds().saturating_mul(1000);
+        Self {
+            wall: self.wall.saturating_add(more),
+            boot: self.boot.clone(),
+            since_boot: self.since_boot.saturating_add(more),
+        }
+    }
+
+    /// Milliseconds from `now` until this moment, by whichever clock says less; of another boot only the wall clock counts.
+    #[must_use]
+    pub fn left(&self, now: &Self) -> u64 {
+        let wall = self.wall.saturating_sub(now.wall);
+        if self.boot == now.boot { wall.min(self.since_boot.saturating_sub(now.since_boot)) } else { wall }
+    }
+}
+
+/// One approval: who, when, and what he narrowed it to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// The approver.
+    pub by: Party,
+    /// When.
+    pub at: Moment,
+    /// The most that he approved.
+    pub access: Access,
+    /// The longest that he approved.
+    pub lifetime: Lifetime,
+}
+
+/// How a grant or a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Its time was over.
+    Expired,
+    /// Somebody took it away.
+    Revoked,
+    /// Nobody wanted to approve it.
+    Denied,
+    /// Whoever asked took it back.
+    Cancelled,
+    /// Nobody approved it in time.
+    Lapsed,
+    /// A grant with other terms took its place.
+    Replaced,
+}
+
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Denied => "denied",
+            Self::Cancelled => "cancelled",
+            Self::Lapsed => "lapsed",
+            Self::Replaced => "replaced",
+        })
+    }
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum State {
+    /// Waiting for approval.
+    Requested {},
+    /// Approved by as many as it takes.
+    Approved {
+        /// The end, on both clocks.
+        until: Moment,
+        /// What all approvers gave.
+        access: Access,
+    },
+    /// Over.
+    Ended {
+        /// In which way.
+        how: How,
+        /// When.
+        at: Moment,
+        /// Who did it, if somebody did.
+        by: Option<Party>,
+    },
+}
+
+/// The code that goes with a grant, as a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// SHA-256 of id and code, in hexadecimal.
+    pub digest: String,
+    /// How many wrong codes are left.
+    pub tries: u8,
+}
+
+/// A grant, from the request to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// Who gets in.
+    pub guest: Party,
+    /// Into whose sessions.
+    pub owner: Party,
+    /// Which session; all of them, if none is named.
+    pub session: Option<SessionName>,
+    /// What was asked for.
+    pub access: Access,
+    /// For how long.
+    pub lifetime: Lifetime,
+    /// Why.
+    pub reason: Reason,
+    /// Who asked: the guest, or the owner who invited him.
+    pub asked_by: Party,
+    /// When.
+    pub asked_at: Moment,
+    /// Who approved so far.
+    pub approvals: Vec<Approval>,
+    /// How far it has come.
+    pub state: State,
+    /// The grant that this one extends or changes.
+    pub follows: Option<GrantId>,
+    /// The code without which nobody enters by it.
+    pub seal: Option<Seal>,
+}
+
+/// What holds of a grant at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits; so many milliseconds until it lapses.
+    Pending(u64),
+    /// It is good for so many milliseconds.
+    Open(u64),
+    /// It is over.
+    Over(How),
+}
+
+impl Grant {
+    /// What holds now, whatever the file says of a time that has passed.
+    #[must_use]
+    pub fn standing(&self, now: &Moment) -> Standing {
+        match &self.state {
+            State::Requested {} => match self.lapse().left(now) {
+                0 => Standing::Over(How::Lapsed),
+                left => Standing::Pending(left),
+            },
+            State::Approved { until, .. } => match until.left(now) {
+                0 => Standing::Over(How::Expired),
+                left => Standing::Open(left),
+            },
+            State::Ended { how, .. } => Standing::Over(*how),
+        }
+    }
+
+    fn lapse(&self) -> Moment {
+        let lapse = LAPSE.saturating_mul(1000);
+        Moment {
+            wall: self.asked_at.wall.saturating_add(lapse),
+            boot: self.asked_at.boot.clone(),
+            since_boot: self.asked_at.since_boot.saturating_add(lapse),
+        }
+    }
+
+    /// What was asked for, less what each approver took off.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let asked = Terms { access: self.access, lifetime: self.lifetime };
+        self.approvals.iter().fold(asked, |terms, one| Terms {
+            access: terms.access.min(one.access),
+            lifetime: terms.lifetime.min(one.lifetime),
+        })
+    }
+
+    /// Adds an approval; with `needed` of them, by as many people, the clock starts now.
+    pub fn approve(&mut self, approval: Approval, needed: usize) {
+        self.approvals.retain(|one| one.by.uid != approval.by.uid);
+        let now = approval.at.clone();
+        self.approvals.push(approval);
+        if self.approvals.len() >= needed {
+            let terms = self.terms();
+            self.state = State::Approved { until: now.after(terms.lifetime), access: terms.access };
+        }
+    }
+
+    /// Ends it, unless it is over.
+    pub fn end(&mut self, how: How, at: Moment, by: Option<Party>) {
+        if !matches!(self.state, State::Ended { .. }) {
+            self.state = State::Ended { how, at, by };
+        }
+    }
+
+    /// Does it open this session of its owner's?
+    #[must_use]
+    pub fn covers(&self, session: &SessionName) -> bool {
+        self.session.as_ref().is_none_or(|named| named == session)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn party(uid: u32, name: &str) -> Party {
+        Party { uid: Uid::new(uid).expect("a uid"), name: Name::parse(name.as_bytes()).expect("a name") }
+    }
+
+    pub(crate) fn moment(seconds: u64) -> Moment {
+        Moment { wall: 1_700_000_000_000 + seconds * 1000, boot: "b".to_owned(), since_boot: seconds * 1000 }
+    }
+
+    pub(crate) fn grant(id: &str, owner: u32, guest: u32) -> Grant {
+        Grant {
+            id: GrantId::parse(id).expect("an id"),
+            guest: party(guest, "guest"),
+            owner: party(owner, "owner"),
+            session: SessionName::parse("work").ok(),
+            access: Access::ReadWrite,
+            lifetime: Lifetime::try_from(600).expect("a lifetime"),
+            reason: Reason::parse("the disk is full again").expect("a reason"),
+            asked_by: party(guest, "guest"),
+            asked_at: moment(0),
+            approvals: Vec::new(),
+            state: State::Requested {},
+            follows: None,
+            seal: None,
+        }
+    }
+
+    fn approval(uid: u32, at: u64, access: Access, seconds: u64) -> Approval {
+        let lifetime = Lifetime::try_from(seconds).expect("a lifetime");
+        Approval { by: party(uid, "x"), at: moment(at), access, lifetime }
+    }
+
+    #[test]
+    fn a_request_waits_an_hour_and_lapses() {
+        let grant = grant("k7q2mx", 1001, 1002);
+        assert_eq!(grant.standing(&moment(1)), Standing::Pending(3_599_000));
+        assert_eq!(grant.standing(&moment(3600)), Standing::Over(How::Lapsed));
+    }
+
+    #[test]
+    fn the_clock_starts_when_enough_have_approved_and_each_may_only_narrow() {
+        let mut grant = grant("k7q2mx", 1001, 1002);
+        grant.approve(approval(1003, 10, Access::ReadOnly, 600), 2);
+        grant.approve(approval(1003, 11, Access::ReadWrite, 600), 2);
+        assert!(matches!(grant.standing(&moment(12)), Standing::Pending(_)), "one person is one, however often");
+        grant.approve(approval(1003, 13, Access::ReadOnly, 300), 2);
+        grant.approve(approval(1004, 100, Access::ReadWrite, 500), 2);
+        assert_eq!(grant.standing(&moment(100)), Standing::Open(300_000));
+        assert!(matches!(grant.state, State::Approved { access: Access::ReadOnly, .. }));
+        assert_eq!(grant.standing(&moment(400)), Standing::Over(How::Expired));
+    }
+
+    #[test]
+    fn whichever_clock_says_that_it_is_over_is_right() {
+        let mut grant = grant("k7q2mx", 1001, 1002);
+        grant.approve(approval(1001, 0, Access::ReadOnly, 600), 1);
+        let now = |wall: u64, since_boot: u64, boot: &str| Moment {
+            wall: moment(wall).wall,
+            boot: boot.to_owned(),
+            since_boot: since_boot * 1000,
+        };
+        assert_eq!(grant.standing(&now(0, 600, "b")), Standing::Over(How::Expired), "the wall clock was set back");
+        assert_eq!(grant.standing(&now(600, 1, "b")), Standing::Over(How::Expired), "the wall clock was set forward");
+        assert_eq!(grant.standing(&now(500, 3, "c")), Standing::Open(100_000), "rebooted");
+        assert_eq!(grant.standing(&now(601, 3, "c")), Standing::Over(How::Expired));
+    }
+
+    #[test]
+    fn what_ended_stays_as_it_ended() {
+        let mut grant = grant("k7q2mx", 1001, 1002);
+        grant.end(How::Denied, moment(5), Some(party(1001, "owner")));
+        grant.end(How::Revoked, moment(6), None);
+        assert_eq!(grant.standing(&moment(7)), Standing::Over(How::Denied));
+    }
+}

@@ -1,0 +1,265 @@
+//! May this person have a part in that person's session? Judged at the request, at each approval, at the join, and again
+//! whenever the configuration changes.
+//! Never: a requester who approves, on whatever road; more than the rule gives; a grant without an end.
+
+use super::{Person, Who, fits};
+use crate::ident::{Access, Lifetime, Uid};
+
+/// One `[[share]]` of the configuration, its names looked up.
+#[derive(Debug, Clone)]
+pub struct ShareRule {
+    /// Into whose sessions.
+    pub owners: People,
+    /// Who may ask.
+    pub guests: People,
+    /// The most that may be granted.
+    pub access: Access,
+    /// The longest that may be granted.
+    pub longest: Lifetime,
+    /// Who may approve.
+    pub approvers: Vec<Approver>,
+    /// How many of them must, at least 1.
+    pub approvals: usize,
+}
+
+/// Whom one side of a rule is about.
+#[derive(Debug, Clone)]
+pub enum People {
+    /// The key was not written.
+    Everybody,
+    /// These; none, if the list is empty.
+    Of(Vec<Who>),
+}
+
+/// An entry of `approvers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approver {
+    /// `"owner"`: the owner of the session.
+    Owner,
+    /// Somebody else.
+    Other(Who),
+}
+
+/// How much, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// To see or to type.
+    pub access: Access,
+    /// From the approval on.
+    pub lifetime: Lifetime,
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No `[[share]]` is about these two.
+    #[error("no rule lets you into that session; ask your administrator (tmux-gate explain)")]
+    NoRule,
+    /// More access than the rule gives.
+    #[error("the rule gives {0} at most; ask for that")]
+    TooMuch(Access),
+    /// Longer than the rule gives.
+    #[error("the rule gives {0} at most; ask for that")]
+    TooLong(Lifetime),
+    /// The requester, by his uid or behind another one.
+    #[error("whoever asked does not approve; somebody else has to")]
+    Self_,
+    /// Not among the rule's approvers.
+    #[error("you are none of its approvers; ask one of them")]
+    NotApprover,
+}
+
+/// The first rule that is about these two, by its place (0 is the first).
+#[must_use]
+pub fn rule_for(rules: &[ShareRule], owner: &Person, guest: &Person) -> Option<usize> {
+    rules.iter().position(|rule| among(&rule.owners, owner) && among(&rule.guests, guest))
+}
+
+/// May the guest ask the owner for this?
+///
+/// # Errors
+/// [`Refusal`].
+pub fn may_request(rules: &[ShareRule], owner: &Person, guest: &Person, wanted: Terms) -> Result<usize, Refusal> {
+    let place = rule_for(rules, owner, guest).ok_or(Refusal::NoRule)?;
+    let rule = rules.get(place).ok_or(Refusal::NoRule)?;
+    within(rule, wanted).map(|()| place)
+}
+
+fn within(rule: &ShareRule, wanted: Terms) -> Result<(), Refusal> {
+    if wanted.access > rule.access {
+        return Err(Refusal::TooMuch(rule.access));
+    }
+    if wanted.lifetime > rule.longest {
+        return Err(Refusal::TooLong(rule.longest));
+    }
+    Ok(())
+}
+
+/// May this person approve what the guest asked? `behind` are the uids that stand behind the process that approves: of its
+/// login, and of the processes that it came from. With sudo a requester is root, and still behind it.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn may_approve(
+    rule: &ShareRule,
+    pair: &Pair<'_>,
+    approver: &Person,
+    behind: &[Uid],
+    given: Terms,
+) -> Result<Approver, Refusal> {
+    let guest = pair.guest.uid;
+    if approver.uid == guest || behind.contains(&guest) {
+        return Err(Refusal::Self_);
+    }
+    within(rule, given)?;
+    let is = |entry: &&Approver| match entry {
+        Approver::Owner => approver.uid == pair.owner.uid,
+        Approver::Other(who) => fits(*who, approver),
+    };
+    rule.approvers.iter().find(is).copied().ok_or(Refusal::NotApprover)
+}
+
+/// The two that a grant is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// Whose session.
+    pub owner: &'a Person,
+    /// Who wants in.
+    pub guest: &'a Person,
+}
+
+/// May this person end a request or a grant? Taking access away takes no rule but a part in it.
+#[must_use]
+pub fn may_revoke(rule: Option<&ShareRule>, owner: Uid, guest: Uid, person: &Person) -> bool {
+    let uid = person.uid;
+    if uid == owner || uid == guest || uid == Uid::ROOT {
+        return true;
+    }
+    rule.is_some_and(|rule| is_approver(rule, person))
+}
+
+/// Is this person among the rule's approvers by another entry than `"owner"`?
+#[must_use]
+pub fn is_approver(rule: &ShareRule, person: &Person) -> bool {
+    rule.approvers.iter().any(|entry| match entry {
+        Approver::Owner => false,
+        Approver::Other(who) => fits(*who, person),
+    })
+}
+
+/// What a grant that was approved gives under the rules of now: never more than was granted, nothing where too few approved.
+///
+/// # Errors
+/// [`Refusal`]: the guest may not be in.
+pub fn may_be_in(
+    rules: &[ShareRule],
+    owner: &Person,
+    guest: &Person,
+    granted: Terms,
+    approvals: usize,
+) -> Result<Terms, Refusal> {
+    let rule = rule_for(rules, owner, guest).and_then(|place| rules.get(place)).ok_or(Refusal::NoRule)?;
+    if approvals < rule.approvals {
+        return Err(Refusal::NotApprover);
+    }
+    Ok(Terms { access: granted.access.min(rule.access), lifetime: granted.lifetime.min(rule.longest) })
+}
+
+fn among(people: &People, person: &Person) -> bool {
+    match people {
+        People::Everybody => true,
+        People::Of(list) => list.iter().any(|who| fits(*who, person)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: u32 = 1001;
+    const BOB: u32 = 1002;
+    const CAROL: u32 = 1003;
+    const LEADS: u32 = 70;
+
+    fn person(uid: u32) -> Person {
+        let gids = if uid == CAROL { vec![uid, LEADS] } else { vec![uid] };
+        Person { uid: Uid::new(uid).unwrap_or(Uid::ROOT), gids }
+    }
+
+    fn terms(access: Access, seconds: u64) -> Terms {
+        Terms { access, lifetime: Lifetime::try_from(seconds).expect("a lifetime") }
+    }
+
+    fn rule(guests: People, access: Access, seconds: u64) -> ShareRule {
+        let approvers = vec![Approver::Owner, Approver::Other(Who::Group(LEADS))];
+        let longest = Lifetime::try_from(seconds).expect("a lifetime");
+        ShareRule { owners: People::Everybody, guests, access, longest, approvers, approvals: 1 }
+    }
+
+    #[test]
+    fn the_first_rule_that_is_about_both_decides_and_none_refuses() {
+        let bob_only = People::Of(vec![Who::User(person(BOB).uid)]);
+        let rules = [rule(bob_only, Access::ReadOnly, 60), rule(People::Everybody, Access::ReadWrite, 600)];
+        let ask = |guest, access, seconds| may_request(&rules, &person(ALICE), &person(guest), terms(access, seconds));
+        assert_eq!(ask(BOB, Access::ReadOnly, 60), Ok(0));
+        assert_eq!(ask(BOB, Access::ReadWrite, 60), Err(Refusal::TooMuch(Access::ReadOnly)));
+        assert_eq!(ask(CAROL, Access::ReadWrite, 600), Ok(1));
+        assert!(matches!(ask(CAROL, Access::ReadWrite, 601), Err(Refusal::TooLong(_))));
+        let wanted = terms(Access::ReadOnly, 1);
+        assert_eq!(may_request(&[], &person(ALICE), &person(BOB), wanted), Err(Refusal::NoRule));
+        let nobody = [
+            rule(People::Of(vec![]), Access::ReadWrite, 60),
+            rule(People::Of(vec![Who::Nobody]), Access::ReadWrite, 60),
+        ];
+        assert_eq!(may_request(&nobody, &person(ALICE), &person(BOB), wanted), Err(Refusal::NoRule));
+    }
+
+    #[test]
+    fn a_requester_never_approves_not_behind_sudo_and_not_as_an_approver_of_the_rule() {
+        let rule = rule(People::Everybody, Access::ReadWrite, 600);
+        let approve = |guest: u32, approver: u32, behind: &[u32]| {
+            let (owner, guest) = (person(ALICE), person(guest));
+            let behind: Vec<Uid> = behind.iter().map(|uid| person(*uid).uid).collect();
+            let pair = Pair { owner: &owner, guest: &guest };
+            may_approve(&rule, &pair, &person(approver), &behind, terms(Access::ReadOnly, 60))
+        };
+        assert_eq!(approve(BOB, ALICE, &[ALICE, 0]), Ok(Approver::Owner));
+        assert_eq!(approve(BOB, CAROL, &[CAROL]), Ok(Approver::Other(Who::Group(LEADS))));
+        assert_eq!(approve(BOB, BOB, &[]), Err(Refusal::Self_));
+        assert_eq!(approve(CAROL, CAROL, &[]), Err(Refusal::Self_), "an approver for others is none for herself");
+        assert_eq!(approve(BOB, 0, &[0, BOB]), Err(Refusal::Self_), "bob by sudo");
+        assert_eq!(approve(BOB, ALICE, &[BOB]), Err(Refusal::Self_), "alice from a shell of bob's");
+        assert_eq!(approve(BOB, 0, &[0]), Err(Refusal::NotApprover), "root is no approver unless the rule says so");
+        assert_eq!(approve(ALICE, ALICE, &[]), Err(Refusal::Self_), "not for the own session either");
+    }
+
+    #[test]
+    fn an_approver_gives_no_more_than_the_rule() {
+        let rule = rule(People::Everybody, Access::ReadOnly, 60);
+        let (owner, guest) = (person(ALICE), person(BOB));
+        let pair = Pair { owner: &owner, guest: &guest };
+        let approve = |given| may_approve(&rule, &pair, &owner, &[], given);
+        assert_eq!(approve(terms(Access::ReadWrite, 60)), Err(Refusal::TooMuch(Access::ReadOnly)));
+        assert!(matches!(approve(terms(Access::ReadOnly, 61)), Err(Refusal::TooLong(_))));
+    }
+
+    #[test]
+    fn rules_made_stricter_hold_for_what_was_granted_before() {
+        let granted = terms(Access::ReadWrite, 600);
+        let now = |rules: &[ShareRule], approvals| may_be_in(rules, &person(ALICE), &person(BOB), granted, approvals);
+        assert_eq!(now(&[rule(People::Everybody, Access::ReadWrite, 600)], 1), Ok(granted));
+        assert_eq!(now(&[rule(People::Everybody, Access::ReadOnly, 60)], 1), Ok(terms(Access::ReadOnly, 60)));
+        assert_eq!(now(&[], 1), Err(Refusal::NoRule));
+        let two = ShareRule { approvals: 2, ..rule(People::Everybody, Access::ReadWrite, 600) };
+        assert_eq!(now(&[two], 1), Err(Refusal::NotApprover));
+    }
+
+    #[test]
+    fn who_has_a_part_in_it_may_end_it_and_nobody_else() {
+        let rule = rule(People::Everybody, Access::ReadOnly, 60);
+        let may = |uid| may_revoke(Some(&rule), person(ALICE).uid, person(BOB).uid, &person(uid));
+        assert!(may(ALICE) && may(BOB) && may(CAROL) && may(0));
+        assert!(!may(1004));
+        assert!(!may_revoke(None, person(ALICE).uid, person(BOB).uid, &person(CAROL)));
+    }
+}
