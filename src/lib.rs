@@ -3,7 +3,8 @@
 //! The rooms, in layer order; imports point down only (`tests/layering.rs`):
 //!
 //! ```text
-//! main -> lib -> gate -> { cli config audit pam tmux session terminal inspect } -> { policy, sys } -> ident
+//! main -> lib -> gate -> { cli config grants audit pam tmux session relay terminal inspect }
+//!                     -> { policy, sys } -> ident
 //! ```
 
 #![deny(unsafe_op_in_unsafe_fn, missing_docs, unused_must_use)]
@@ -15,10 +16,12 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 mod gate;
+pub mod grants;
 pub mod ident;
 mod inspect;
 mod pam;
 pub mod policy;
+pub mod relay;
 mod session;
 mod sys;
 mod terminal;

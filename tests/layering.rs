@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layers, top first. A room may import from lower layers only, never from its own.
 const LAYERS: [&[&str]; 4] = [
     &["gate"],
-    &["audit", "cli", "config", "inspect", "pam", "session", "terminal", "tmux"],
+    &["audit", "cli", "config", "grants", "inspect", "pam", "relay", "session", "terminal", "tmux"],
     &["policy", "sys"],
     &["ident"],
 ];

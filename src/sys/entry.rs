@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
@@ -208,10 +209,31 @@ pub fn leave_nothing_of_ours() {
     let _ = close_from_3(libc::CLOSE_RANGE_CLOEXEC);
 }
 
-/// close_range(2) from 3 to the end. With no `flags` only for a process that owns nothing there yet.
+/// Closes every descriptor but these, whoever owns it: only for a process that never returns to the owners.
+///
+/// # Errors
+/// close_range(2).
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<libc::c_uint> = kept.iter().filter_map(|fd| fd.as_raw_fd().try_into().ok()).collect();
+    kept.sort_unstable();
+    let mut from = 0;
+    for fd in kept {
+        if let Some(last) = fd.checked_sub(1).filter(|last| from <= *last) {
+            close_range(from, last, 0)?;
+        }
+        from = fd + 1;
+    }
+    close_range(from, libc::c_uint::MAX, 0)
+}
+
+/// From 3 to the end. With no `flags` only for a process that owns nothing there yet.
 fn close_from_3(flags: libc::c_uint) -> io::Result<()> {
+    close_range(3, libc::c_uint::MAX, flags)
+}
+
+fn close_range(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: a plain system call on numbers, by its number because musl has no function for it.
-    match unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, flags) } {
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

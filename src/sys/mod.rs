@@ -5,6 +5,9 @@ pub mod clock;
 pub mod delay;
 pub mod entry;
 pub mod files;
+#[cfg(test)]
+pub mod forbidden;
 pub mod ids;
 pub mod process;
+pub mod pty;
 pub mod tty;

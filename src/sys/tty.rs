@@ -9,7 +9,16 @@ use nix::sys::stat::fstat;
 use nix::sys::termios::{self, FlushArg, SetArg, Termios};
 use nix::unistd::{self, Pid};
 
-/// A process's controlling terminal.
+/// How large a terminal is, as somebody once told the kernel: anything, 0 included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Characters in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// A process's controlling terminal: opened for ourselves, so that it is non-blocking for nobody else.
 pub struct Tty {
     fd: OwnedFd,
 }
@@ -67,6 +76,25 @@ impl Tty {
         self.set_modes(modes)?;
         self.flush_input();
         Ok(())
+    }
+
+    /// Every byte as it is, both ways: no echo, no keys that make signals, no flow control.
+    ///
+    /// # Errors
+    /// tcgetattr(3), tcsetattr(3).
+    pub fn make_raw(&self) -> io::Result<()> {
+        let mut modes = self.modes()?;
+        termios::cfmakeraw(&mut modes);
+        self.set_modes(&modes)
+    }
+
+    /// How large it is now.
+    ///
+    /// # Errors
+    /// ioctl_tty(2) TIOCGWINSZ.
+    pub fn size(&self) -> io::Result<Size> {
+        let size = super::pty::get(self.as_fd())?;
+        Ok(Size { columns: size.ws_col, rows: size.ws_row })
     }
 
     /// Throws away what was typed and not read.
