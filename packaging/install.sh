@@ -166,8 +166,8 @@ make_runtime() {
 		mkdir -p $runtime
 		chown root:tmux-gate $runtime
 		chmod 0710 $runtime
-		mkdir -p $state
-		chmod 0700 $state
+		mkdir -p $state/grants
+		chmod 0700 $state $state/grants
 	fi
 	[ "$(stat -c '%U:%G %a' $runtime)" = 'root:tmux-gate 710' ] ||
 		die "$runtime: not root:tmux-gate with mode 0710; remove it if no session runs, and install again"

@@ -37,7 +37,7 @@ fn without_a_server_there_are_no_sessions() {
     let (status, said, errors) = list(&host, &[]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     assert!(said.starts_with("no sessions") && said.lines().count() == 1, "{said}");
-    assert_eq!(list(&host, &["--json"]).1, "{\"sessions\":[]}\n");
+    assert_eq!(list(&host, &["--json"]).1, "{\"grants\":[],\"sessions\":[]}\n");
     drop(planted_listener(&host));
     assert!(host.exists(SOCKET));
     assert!(list(&host, &[]).1.starts_with("no sessions"), "a socket that nobody listens on");

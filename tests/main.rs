@@ -20,6 +20,7 @@ mod modules;
 mod monitor;
 mod password;
 mod providers;
+mod sharing;
 mod ssh;
 mod ssh_hostile;
 mod terminal;

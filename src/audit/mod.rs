@@ -5,7 +5,7 @@ mod syslog;
 
 use std::io;
 
-use crate::ident::{Name, SessionName, Uid, Visible};
+use crate::ident::{Access, GrantId, Lifetime, Name, Reason, SessionName, Uid, Visible};
 
 /// Whom a fact is about.
 #[derive(Debug, Clone)]
@@ -43,6 +43,17 @@ pub enum Event<'a> {
     Cut,
     /// The session was left, and its PAM modules did not close it: they crashed or hung.
     Unclosed,
+    /// Something was done about a grant.
+    Grant(Step, &'a Deal<'a>),
+    /// A guest left, or was cut off.
+    Left {
+        /// By which grant.
+        deal: &'a Deal<'a>,
+        /// How it ended, in one word.
+        how: &'a str,
+        /// How long he was in, whole seconds.
+        seconds: u64,
+    },
     /// Nobody entered.
     Refused {
         /// Why: what the caller was told.
@@ -50,6 +61,46 @@ pub enum Event<'a> {
         /// PAM's code, where PAM decided.
         pam: Option<String>,
     },
+}
+
+/// What was done about a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Asked for by the guest.
+    Requested,
+    /// Offered by the owner.
+    Invited,
+    /// One approval; the last one starts the clock.
+    Approved,
+    /// Refused by somebody who could have approved.
+    Denied,
+    /// Taken back by whoever asked.
+    Cancelled,
+    /// Taken away.
+    Revoked,
+    /// Given other terms.
+    Changed,
+    /// The guest is about to be let in.
+    Joined,
+}
+
+/// A grant, as the record names it.
+#[derive(Debug)]
+pub struct Deal<'a> {
+    /// Its id.
+    pub grant: &'a GrantId,
+    /// Who gets in.
+    pub guest: &'a Name,
+    /// Into whose sessions.
+    pub owner: &'a Name,
+    /// Which one; all of them, if none is named.
+    pub session: Option<&'a SessionName>,
+    /// How much.
+    pub access: Access,
+    /// How long.
+    pub lifetime: Lifetime,
+    /// Why.
+    pub reason: &'a Reason,
 }
 
 /// A session as it is known before tmux is asked: by name, or by tmux's id for one that the gate did not name.
@@ -84,6 +135,7 @@ pub struct Error(#[from] io::Error);
 pub fn record(subject: &Subject, event: &Event<'_>) -> Result<(), Error> {
     let severity = match event {
         Event::Authenticated | Event::Attached { .. } | Event::Detached { .. } => syslog::Severity::Info,
+        Event::Grant(..) | Event::Left { .. } => syslog::Severity::Info,
         Event::Refused { .. } | Event::Cut | Event::Unclosed => syslog::Severity::Warning,
     };
     Ok(syslog::send(severity, &line(subject, event))?)
@@ -117,6 +169,12 @@ fn line(subject: &Subject, event: &Event<'_>) -> String {
             put("seconds", &seconds.to_string());
             put("status", &status.to_string());
         }
+        Event::Grant(_, deal) => deal.put(&mut put),
+        Event::Left { deal, how, seconds } => {
+            deal.put(&mut put);
+            put("how", how);
+            put("seconds", &seconds.to_string());
+        }
         Event::Refused { reason, pam } => {
             put("reason", reason);
             if let Some(code) = pam {
@@ -127,6 +185,20 @@ fn line(subject: &Subject, event: &Event<'_>) -> String {
     line
 }
 
+impl Deal<'_> {
+    fn put(&self, put: &mut impl FnMut(&str, &str)) {
+        put("grant", self.grant.as_str());
+        put("guest", self.guest.as_str());
+        put("owner", self.owner.as_str());
+        if let Some(session) = self.session {
+            put("session", session.as_str());
+        }
+        put("access", &self.access.to_string());
+        put("for", &self.lifetime.to_string().replace(' ', ""));
+        put("why", self.reason.as_str());
+    }
+}
+
 impl Event<'_> {
     fn name(&self) -> &'static str {
         match self {
@@ -135,6 +207,15 @@ impl Event<'_> {
             Self::Detached { .. } => "detached",
             Self::Cut => "cut",
             Self::Unclosed => "unclosed",
+            Self::Grant(Step::Requested, _) => "requested",
+            Self::Grant(Step::Invited, _) => "invited",
+            Self::Grant(Step::Approved, _) => "approved",
+            Self::Grant(Step::Denied, _) => "denied",
+            Self::Grant(Step::Cancelled, _) => "cancelled",
+            Self::Grant(Step::Revoked, _) => "revoked",
+            Self::Grant(Step::Changed, _) => "changed",
+            Self::Grant(Step::Joined, _) => "joined",
+            Self::Left { .. } => "left",
             Self::Refused { .. } => "refused",
         }
     }

@@ -2,6 +2,8 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use super::sharing::SharingVerb;
+
 /// Authenticate through PAM and attach to your own tmux session, on a socket that nothing else reaches
 #[derive(Debug, Parser)]
 #[command(name = "tmux-gate", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -25,6 +27,8 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    #[command(flatten)]
+    Sharing(SharingVerb),
     /// Check whether this host is set up right; each finding comes with its cure
     Check {
         /// Print one JSON document

@@ -2,6 +2,7 @@
 //! Never: argv[0] beyond its first byte, the environment, anything run.
 
 mod definition;
+mod sharing;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +11,9 @@ use clap::error::ErrorKind;
 
 pub use definition::command;
 use definition::{Arguments, Verb};
+pub use sharing::{Adjustment, Place, Sealing, Target, Way, Wish};
 
-use crate::ident::{Invalid, SessionName, Visible};
+use crate::ident::{GrantId, Invalid, Name, Reason, SessionName, Visible};
 
 /// One verb with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,24 @@ pub enum Command {
     Attach(Option<SessionName>),
     /// Own sessions.
     List(Output),
+    /// Ask to be let into somebody's session.
+    Request(Place, Wish),
+    /// Let somebody into the own one.
+    Invite(Name, Option<SessionName>, Wish),
+    /// Approve a request.
+    Approve(GrantId, Adjustment),
+    /// Refuse one.
+    Deny(GrantId, Option<Reason>),
+    /// End grants.
+    Revoke(Target),
+    /// Other terms.
+    Change(GrantId, Adjustment),
+    /// Enter somebody's session.
+    Join(Way),
+    /// Who is where.
+    Who(Output),
+    /// For the status line.
+    Status,
     /// Is this host set up right?
     Check(Output),
     /// Which rule decides?
@@ -61,10 +81,9 @@ pub enum Error {
 /// The most that all arguments together may measure, in bytes.
 const LONGEST: usize = 16 * 1024;
 /// Verbs that later versions have: never taken for a session's name.
-const RESERVED: [&str; 19] = [
-    "request", "invite", "approve", "deny", "revoke", "change", "join", "who", "lock", "unlock", "scan", "reap", "log",
-    "replay", "status", "help", "leave", "report", "verify",
-];
+const RESERVED: [&str; 10] = ["lock", "unlock", "scan", "reap", "log", "replay", "help", "leave", "report", "verify"];
+/// Verbs with a reason, in which any text may stand.
+const WITH_REASON: [&str; 3] = ["request", "invite", "deny"];
 
 /// Parses what the kernel passed. `arguments` may be empty (CVE-2021-4034); `original` is SSH_ORIGINAL_COMMAND, looked at
 /// only when there are no arguments, or when those of a login shell name only the gate itself.
@@ -86,14 +105,18 @@ pub fn parse(arguments: &[OsString], original: Option<&OsStr>) -> Result<Asked, 
 /// A command line that somebody else's shell would have run: split into words, nothing expanded, and a verb or nothing.
 fn remote(line: &OsStr, original: Option<&OsStr>) -> Result<Asked, Error> {
     let foreign = || Error::Foreign(Visible::line(line.as_bytes().get(..64).unwrap_or(line.as_bytes())));
-    // What a shell would take for a second command is none of ours: no verb's argument has such a byte.
-    if line.len() > LONGEST || line.as_bytes().iter().any(|b| b"\n;&|<>()$`".contains(b)) {
+    if line.len() > LONGEST || line.as_bytes().contains(&b'\n') {
         return Err(foreign());
     }
     let words = line.to_str().and_then(shlex::split).ok_or_else(foreign)?;
     let mut words = words.as_slice();
     if words.first().is_some_and(|w| w == "tmux-gate" || w.ends_with("/tmux-gate")) {
         words = words.get(1..).unwrap_or_default();
+    }
+    // What a shell would take for a second command is none of ours: no argument but a reason has such a byte.
+    let has_reason = words.first().is_some_and(|verb| WITH_REASON.contains(&verb.as_str()));
+    if !has_reason && line.as_bytes().iter().any(|b| b";&|<>()$`".contains(b)) {
+        return Err(foreign());
     }
     match (words.first(), original) {
         (None, Some(original)) => remote(original, None),
@@ -127,6 +150,7 @@ impl TryFrom<Arguments> for Command {
         let output = |json| if json { Output::Json } else { Output::Text };
         match arguments.verb {
             Some(Verb::Attach { session }) => session_named(session),
+            Some(Verb::Sharing(verb)) => verb.try_into(),
             Some(Verb::List { json }) => Ok(Self::List(output(json))),
             Some(Verb::Check { json }) => Ok(Self::Check(output(json))),
             Some(Verb::Explain { json }) => Ok(Self::Explain(output(json))),
@@ -173,6 +197,7 @@ mod tests {
         assert_eq!(ask(&["x", "work"], None), attach(Some("work")));
         assert_eq!(ask(&["x", "attach", "join"], None), attach(Some("join")));
         assert!(matches!(ask(&["x", "join"], None), Err(Error::Usage(_))));
+        assert!(matches!(ask(&["x", "lock"], None), Err(Error::Usage(_))));
         assert!(matches!(ask(&["x", "attach", "#(id)"], None), Err(Error::Value(_))));
     }
 

@@ -1,158 +1,50 @@
-//! attach: the own session, behind PAM. Steps 5 to 11 of the order, from top to bottom.
+//! attach: the own session, behind PAM. Steps 8 to 11 of the order, from top to bottom.
 //!
-//! MUST: judged before PAM and again after it; recorded before the session is opened; root wholly before credentials.
+//! MUST: recorded before the session is opened; root wholly before credentials.
 //! Never: a tmux client as root.
 
-use std::os::fd::AsFd;
 use std::path::Path;
-use std::rc::Rc;
-use std::time::Instant;
 
-use super::asking::AtTerminal;
-use super::caller::{self, Caller, Fault};
-use super::error::{Error, Status};
-use super::{Visit, complain, refuse};
-use crate::audit::{self, Event, SessionLabel};
-use crate::config::{self, Record, Settings};
+use super::Visit;
+use super::caller::Caller;
+use super::entrance::{self, Entered, Judged, Ready};
+use super::error::Error;
+use crate::audit::{Event, SessionLabel};
 use crate::ident::SessionName;
-use crate::pam::{self, Items, Started};
-use crate::policy::{self, AttachRule, Decision, Who};
-use crate::session::{self, Ending, NoVerdict, Stage, Upward};
+use crate::pam;
+use crate::session::{self, Stage, Upward};
 use crate::sys::clock;
 use crate::sys::entry::Inheritance;
 use crate::sys::files;
 use crate::sys::ids::{self, Identity};
 use crate::sys::process::Doom;
-use crate::sys::tty::Tty;
-use crate::tmux::{self, Home, Runtime, Socket, Target};
-
-/// What was found right before anybody is asked for a password.
-struct Ready<'a> {
-    visit: &'a Visit,
-    settings: Settings,
-    gate_group: u32,
-    runtime: Runtime,
-    tty: Rc<Tty>,
-    session: Option<SessionName>,
-}
+use crate::tmux::{self, Home, Socket, Target};
 
 /// Attaches the caller to his own session and waits until he leaves it.
 ///
 /// # Errors
 /// Whatever came before PAM, and what the front found; the monitor reports its own.
 pub fn run(visit: &Visit, session: Option<SessionName>) -> Result<u8, Error> {
-    let ready = prepare(visit, session)?;
-    let limit = ready.settings.time_limit;
-    let ending = session::guard(&ready.tty, limit, |link| monitor(&ready, &Rc::new(link)));
-    match ending.map_err(Error::Session)? {
-        Ending::Over(status) => Ok(status),
-        Ending::Unclosed(status) => {
-            let _ = audit::record(&visit.subject, &Event::Unclosed);
-            Ok(status)
-        }
-        Ending::NoVerdict(NoVerdict::TimedOut) => Err(Error::TimedOut(limit)),
-        Ending::NoVerdict(NoVerdict::Died) => Err(Error::NoVerdict),
-        Ending::NoVerdict(NoVerdict::Interrupted) => Err(Error::Interrupted),
-        Ending::NoVerdict(NoVerdict::HungUp) => Err(Error::HungUp),
-        Ending::NoVerdict(NoVerdict::Late) => Err(Error::Late(limit)),
-        Ending::NoVerdict(NoVerdict::Unopened) => Err(Error::Unopened),
-        Ending::NoVerdict(NoVerdict::Cut) => {
-            let _ = audit::record(&visit.subject, &Event::Cut);
-            Err(Error::MonitorDied)
-        }
-    }
-}
-
-fn prepare(visit: &Visit, session: Option<SessionName>) -> Result<Ready<'_>, Error> {
-    let settings = config::load(Path::new(config::PATH))?;
-    let patience = caller::no_longer_than(settings.time_limit);
-    admit(&settings, &visit.caller, || visit.caller.groups())?;
-    let gate_group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
-    drop(patience);
-    let tty = Rc::new(Tty::controlling().map_err(|_| Error::NoTerminal)?);
-    if !tty.is_on_standard_streams() {
-        return Err(Error::NoTerminal);
-    }
-    if !session::is_in_foreground(&tty) {
-        return Err(Error::Background);
-    }
+    let ready = entrance::prepare(visit)?;
     let socket = tmux::socket(visit.caller.uid);
     if visit.environment.is_inside(&socket) {
         return Err(Error::Inside(socket));
     }
-    let runtime = Runtime::check(gate_group)?;
-    tmux::usable(&settings.tmux)?;
-    pam::service::find(pam::SERVICE)?;
-    ids::shed_groups()?;
-    Ok(Ready { visit, settings, gate_group, runtime, tty, session })
+    entrance::pass(&ready, |entered| live(entered, session))
 }
 
-/// The policy's word on the caller as the users database knows him now; `groups` is asked only where a rule wants it.
-pub(super) fn admit(
-    settings: &Settings,
-    caller: &Caller,
-    groups: impl FnOnce() -> Result<Vec<u32>, Fault>,
-) -> Result<Decision, Error> {
-    let Some(entries) = &settings.users else { return Ok(policy::may_attach(&AttachRule::Everybody, &caller.alone())) };
-    let mut person = caller.alone();
-    let (mut groups, mut rule) = (Some(groups), Vec::new());
-    // One after the other: who is named before a group that cannot be read now passes.
-    for entry in entries {
-        let who = caller::resolve(entry)?;
-        if matches!(who, Who::Group(_))
-            && let Some(groups) = groups.take()
-        {
-            person.gids = groups()?;
-        }
-        rule.push(who);
-        match policy::may_attach(&AttachRule::Only(rule.clone()), &person) {
-            Decision::Refused => {}
-            allowed @ (Decision::AllowedToAll | Decision::AllowedBy(_)) => return Ok(allowed),
-        }
-    }
-    Err(Error::NotAllowed(caller.name.clone()))
-}
-
-/// The monitor's life: it tells the person and the record what went wrong, and the front only that it is over.
-fn monitor(ready: &Ready<'_>, link: &Rc<Upward>) -> u8 {
-    let status = judge_and_live(ready, link).unwrap_or_else(|error| {
-        // Once it is written down it is also said: no signal comes between, and the front need not say it again. First the
-        // record: whoever reads our standard error may be slow on purpose.
-        let _ = session::put_right(Stage::Judged);
-        refuse(&ready.visit.subject, &error);
-        complain(&error);
-        error.status()
-    });
-    link.over(status);
-    Status::DONE
-}
-
-fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
+fn live(entered: Entered<'_>, session: Option<SessionName>) -> Result<u8, Error> {
+    let Entered { ready, link, vouched, judged, doom } = entered;
     let caller = &ready.visit.caller;
-    let of_pam = |error| Error::Pam(caller.name.clone(), error);
-    let limit = ready.settings.time_limit;
-    let doom = Doom::after(limit).map_err(Error::Session)?;
-    let until = Instant::now() + limit;
-    let conversation = AtTerminal::new(Rc::clone(&ready.tty), Rc::clone(link), until);
-    let tty = ready.visit.subject.tty.as_deref().unwrap_or("/dev/tty");
-    let items = Items { user: &caller.name, tty, front: link.as_fd(), until };
-    let started = Started::new(&items, Box::new(conversation)).map_err(of_pam)?;
-    let vouched = started.vouch(ready.settings.tries).map_err(of_pam)?;
-
-    ids::become_root()?;
-    session::put_right(Stage::Judged).map_err(Error::Entry)?;
-    link.vouched().map_err(|_| Error::Unguarded)?;
-    let doom = doom.put_off(limit).map_err(Error::Session)?;
-    let judged = judge_again(ready)?;
-    judged.record(ready, &Event::Authenticated)?;
     let home = ready.runtime.make_home(caller.uid)?;
-    let target = judged.target(ready, &home)?;
+    let target = judged.target(ready, &home, session)?;
     let label = label(&target);
 
     ids::init_groups(&judged.groups)?;
     ready.visit.inheritance.offer_umask();
     let mut inheritance = Ok(ready.visit.inheritance);
-    let opened = vouched.open(|| inheritance = ready.visit.inheritance.after_session_modules()).map_err(of_pam)?;
+    let opened = vouched.open(|| inheritance = ready.visit.inheritance.after_session_modules());
+    let opened = opened.map_err(|error| Error::Pam(caller.name.clone(), error))?;
     drop(doom);
     let inheritance = inheritance.map_err(Error::Entry)?;
     judged.record(ready, &Event::Attached { session: &label })?;
@@ -163,45 +55,19 @@ fn judge_and_live(ready: &Ready<'_>, link: &Rc<Upward>) -> Result<u8, Error> {
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
     link.left(status);
     let _ = judged.record(ready, &Event::Detached { session: &label, seconds, status });
-    let doom = Doom::after(limit);
+    let doom = Doom::after(judged.settings.time_limit);
     opened.close();
     drop(doom);
     Ok(status)
 }
 
-/// What holds after PAM judged.
-struct Judged {
-    settings: Settings,
-    groups: Vec<u32>,
-}
-
-/// Before PAM had judged, the caller could stop this process for as long as he liked: nothing that was found then counts.
-fn judge_again(ready: &Ready<'_>) -> Result<Judged, Error> {
-    let settings = config::load(Path::new(config::PATH))?;
-    let now = caller::look_up(ready.visit.caller.uid)?;
-    if now != ready.visit.caller {
-        return Err(Error::Changed(ready.visit.caller.name.clone()));
-    }
-    let groups = now.groups()?;
-    admit(&settings, &now, || Ok(groups.clone()))?;
-    tmux::usable(&settings.tmux)?;
-    Ok(Judged { settings, groups })
-}
-
 impl Judged {
-    fn record(&self, ready: &Ready<'_>, event: &Event<'_>) -> Result<(), Error> {
-        match (audit::record(&ready.visit.subject, event), self.settings.record) {
-            (Ok(()), _) | (Err(_), Record::Wanted) => Ok(()),
-            (Err(error), Record::Required) => Err(error.into()),
-        }
-    }
-
     /// The session that was named, else the last used one, else `main`.
-    fn target(&self, ready: &Ready<'_>, home: &Home) -> Result<Target, Error> {
+    fn target(&self, ready: &Ready<'_>, home: &Home, session: Option<SessionName>) -> Result<Target, Error> {
         let caller = &ready.visit.caller;
         let socket = home.socket()?;
-        match (&ready.session, socket) {
-            (Some(name), _) => Ok(Target::Named(name.clone())),
+        match (session, socket) {
+            (Some(name), _) => Ok(Target::Named(name)),
             (None, Socket::Absent) => Ok(Target::Named(SessionName::main())),
             (None, Socket::Present) => {
                 let question = tmux::list_sessions(&tmux::socket(caller.uid), tmux::LAST_USED);

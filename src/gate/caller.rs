@@ -77,6 +77,17 @@ pub fn look_up(uid: Uid) -> Result<Caller, Fault> {
     Ok(Caller { uid, gid: found.gid.as_raw(), home, shell, name })
 }
 
+/// The same by name, which must be the database's own spelling of it or lead to it.
+///
+/// # Errors
+/// [`Fault`]; a name that is nobody's is [`Fault::Unusable`].
+pub fn look_up_name(name: &Name) -> Result<Caller, Fault> {
+    let found = unistd::User::from_name(name.as_str()).map_err(|errno| Fault::Outage(errno.desc().to_owned()))?;
+    let uid =
+        found.and_then(|user| Uid::new(user.uid.as_raw())).ok_or_else(|| Fault::Unusable(Uid::ROOT, String::new()))?;
+    look_up(uid)
+}
+
 impl Caller {
     /// As rules judge him where no group counts.
     pub fn alone(&self) -> Person {

@@ -69,6 +69,12 @@ impl Environment {
         all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
+    /// The environment of the owner's client that a guest looks through: what his terminal is, and nothing else of his.
+    pub fn for_guest(&self) -> Vec<String> {
+        let term = self.get("TERM").and_then(OsStr::to_str).unwrap_or("screen");
+        vec![format!("TERM={term}"), "LANG=C.UTF-8".to_owned(), format!("PATH={PATH}")]
+    }
+
     fn get(&self, name: &str) -> Option<&OsStr> {
         self.kept.iter().find(|(kept, _)| kept == name).map(|(_, value)| value.as_os_str())
     }

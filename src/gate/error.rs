@@ -7,8 +7,11 @@ use std::time::Duration;
 use crate::audit;
 use crate::cli;
 use crate::config;
-use crate::ident::Name;
+use crate::grants;
+use crate::ident::{GrantId, Name};
 use crate::pam;
+use crate::policy::Refusal;
+use crate::relay;
 use crate::sys::ids::Broken;
 use crate::tmux;
 
@@ -128,6 +131,36 @@ pub enum Error {
     /// Nobody can read the answer.
     #[error("standard output: {0}; the answer is not complete, run it again with room for it")]
     Output(io::Error),
+    /// The rules between people.
+    #[error("{0}")]
+    Sharing(#[from] Refusal),
+    /// No grant of that id, or none that concerns the caller.
+    #[error("{0}: no request or grant that concerns you; run: tmux-gate list")]
+    NoGrant(GrantId),
+    /// Its state is not one for that.
+    #[error("{0}: {1}; run: tmux-gate list")]
+    NotNow(GrantId, &'static str),
+    /// A guest would look on, or type.
+    #[error("{0}: {1} is in this session; approve it from a terminal outside")]
+    Watched(GrantId, Name),
+    /// The owner's server is not there, or has no such session.
+    #[error("{0}: has no such session now; ask for it to be opened")]
+    NoSession(Name),
+    /// There is no sandbox for the relay.
+    #[error("{0}")]
+    Unsandboxed(relay::Refusal),
+    /// The code was wrong.
+    #[error("{0}: not its code; {1} tries are left")]
+    WrongCode(GrantId, u8),
+    /// The grants cannot be read or written.
+    #[error(transparent)]
+    Grants(#[from] grants::Error),
+    /// No clock.
+    #[error("the clock cannot be read: {0}; mount /proc")]
+    Clock(io::Error),
+    /// Who stands behind the caller cannot be told.
+    #[error("the processes behind this one cannot be read: {0}; mount /proc as usual")]
+    Ancestry(io::Error),
     /// fork(2) and the like.
     #[error("the session cannot be started: {0}; try again, or ask your administrator")]
     Session(io::Error),
@@ -142,7 +175,7 @@ impl Error {
             }
             Self::Output(_) | Self::Record(_) | Self::Session(_) | Self::MonitorDied => Status::FAILED,
             Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
-            Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) => Status::UNAVAILABLE,
+            Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) | Self::NoSession(_) => Status::UNAVAILABLE,
             Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
             Self::TimedOut(_) | Self::Late(_) => Status::NOT_YET,
             Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
@@ -150,6 +183,14 @@ impl Error {
             Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
             Self::Unopened | Self::Unguarded => Status::REFUSED,
             Self::Changed(_) | Self::Pam(..) => Status::REFUSED,
+            Self::Sharing(_) | Self::NoGrant(_) | Self::Watched(..) | Self::WrongCode(..) => Status::REFUSED,
+            Self::Unsandboxed(_) | Self::NotNow(..) | Self::Clock(_) | Self::Ancestry(_) => Status::FAILED,
+            Self::Grants(grants::Error::Missing | grants::Error::Weak | grants::Error::Foreign(_)) => {
+                Status::CONFIGURATION
+            }
+            Self::Grants(grants::Error::Full) => Status::REFUSED,
+            Self::Grants(grants::Error::Busy) => Status::NOT_YET,
+            Self::Grants(grants::Error::Io(..)) => Status::FAILED,
             Self::NotSetuid | Self::Namespace | Self::Configuration(_) | Self::NoGroup => Status::CONFIGURATION,
             Self::Service(_) | Self::Custody(_) | Self::Tmux(tmux::Unusable::Weak(_)) => Status::CONFIGURATION,
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::attach;
+use super::entrance;
 use super::error::{Error, Status};
 use super::{Visit, answer_with};
 use crate::cli::Output;
@@ -17,7 +17,7 @@ use crate::policy::Decision;
 /// As `attach` before PAM: status 77, or 78 for the configuration.
 pub fn run(visit: &Visit, output: Output) -> Result<u8, Error> {
     let settings = config::load(Path::new(config::PATH))?;
-    let decision = match attach::admit(&settings, &visit.caller, || visit.caller.groups()) {
+    let decision = match entrance::admit(&settings, &visit.caller, || visit.caller.groups()) {
         Ok(decision) => Some(decision),
         Err(Error::NotAllowed(_)) => None,
         Err(error) => return Err(error),

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::error::{Error, Status};
-use super::{Visit, answer_with, caller};
+use super::{Visit, answer_with, caller, who};
 use crate::cli::Output;
 use crate::config;
 use crate::ident::Visible;
@@ -29,16 +29,23 @@ struct Session {
 /// # Errors
 /// Status 69 for a server that does not answer, 78 for directories that are wrong.
 pub fn run(visit: &Visit, output: Output) -> Result<u8, Error> {
-    let answer = ask(visit);
+    let (answer, grants) = (ask(visit), who::grants(visit));
     ids::become_caller(visit.ids.uid, visit.ids.gid, visit.ids.gid)?;
     let sessions: Vec<Session> = String::from_utf8_lossy(&answer?).lines().filter_map(parse).collect();
+    let grants = grants?;
+    let lines: String = grants.iter().map(who::grant_line).collect();
     let text = match output {
-        Output::Json => json!({ "sessions": sessions.iter().map(as_json).collect::<Vec<_>>() }).to_string() + "\n",
-        Output::Text if sessions.is_empty() => "no sessions; start one with: tmux-gate\n".to_owned(),
-        Output::Text => sessions.iter().fold(String::new(), |table, s| {
-            let (windows, clients) = (plural(s.windows, "window"), plural(s.clients, "client"));
-            table + &format!("{}: {windows}, {clients}\n", Visible::line(s.name.as_bytes()))
-        }),
+        Output::Json => {
+            let grants: Vec<_> = grants.iter().map(who::grant_json).collect();
+            json!({ "sessions": sessions.iter().map(as_json).collect::<Vec<_>>(), "grants": grants }).to_string() + "\n"
+        }
+        Output::Text if sessions.is_empty() => "no sessions; start one with: tmux-gate\n".to_owned() + &lines,
+        Output::Text => {
+            sessions.iter().fold(String::new(), |table, s| {
+                let (windows, clients) = (plural(s.windows, "window"), plural(s.clients, "client"));
+                table + &format!("{}: {windows}, {clients}\n", Visible::line(s.name.as_bytes()))
+            }) + &lines
+        }
     };
     answer_with(&text)?;
     Ok(Status::DONE)

@@ -1,15 +1,25 @@
 //! The verbs, and the way to them: steps 1 to 4 of the order, in `visit`.
 //! Never: a verb with more privilege than the table gives it.
 
+mod approve;
 mod asking;
 mod attach;
 mod caller;
 mod check;
+mod end;
+mod entrance;
 mod environment;
 mod error;
 mod explain;
+mod facts;
+mod guest;
+mod join;
 mod list;
+mod parties;
+mod request;
+mod seal;
 mod ssh_key;
+mod who;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -31,7 +41,7 @@ use error::{Error, Status};
 enum Needs {
     /// The caller and nothing more: root is gone before the verb runs.
     Caller,
-    /// Root, to run one tmux command as the caller with the group of the sockets; gone then.
+    /// Root, to read the grants and to run one tmux command as the caller with the group of the sockets; gone then.
     Owner,
     /// Root: PAM, the session, the person's program.
     Root,
@@ -40,8 +50,9 @@ enum Needs {
 /// Which privilege each verb needs.
 fn needs(command: &Command) -> Needs {
     match command {
-        Command::Attach(_) => Needs::Root,
-        Command::List(_) => Needs::Owner,
+        Command::Attach(_) | Command::Join(_) | Command::Request(..) | Command::Invite(..) => Needs::Root,
+        Command::Approve(..) | Command::Change(..) | Command::Deny(..) | Command::Revoke(_) => Needs::Root,
+        Command::List(_) | Command::Who(_) | Command::Status => Needs::Owner,
         Command::Check(_) | Command::Explain(_) => Needs::Caller,
     }
 }
@@ -109,6 +120,15 @@ fn privileged(visit: &Visit, needs: Needs) -> Result<(), Error> {
 fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
     match command {
         Command::Attach(session) => attach::run(visit, session),
+        Command::Request(place, wish) => request::request(visit, place, wish),
+        Command::Invite(user, session, wish) => request::invite(visit, &user, session, wish),
+        Command::Approve(id, less) => approve::approve(visit, &id, less),
+        Command::Change(id, into) => approve::change(visit, &id, into),
+        Command::Deny(id, reason) => end::deny(visit, &id, reason.as_ref()),
+        Command::Revoke(target) => end::revoke(visit, &target),
+        Command::Join(way) => join::run(visit, &way),
+        Command::Who(output) => who::who(visit, output),
+        Command::Status => who::status(visit),
         Command::List(output) => list::run(visit, output),
         Command::Check(output) => check::run(visit, output),
         Command::Explain(output) => explain::run(visit, output),

@@ -15,6 +15,7 @@ use nix::sys::termios::Termios;
 use nix::unistd::{self, Pid};
 
 use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
+use super::reset;
 use crate::sys::entry;
 use crate::sys::files;
 use crate::sys::ids;
@@ -70,6 +71,8 @@ struct Front<'a> {
     /// The process group of the person's program, once there was one.
     program: Option<Pid>,
     hung_up: bool,
+    /// What a guest is told at the end, if it is a guest.
+    farewell: Option<String>,
     /// Why the monitor was told to give up while it judges: it has a moment to say so itself, to the person and the record.
     giving_up: Option<NoVerdict>,
     /// The link is closed since then: nothing more is heard, the monitor is waited for.
@@ -110,6 +113,7 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
         phase,
         program: None,
         hung_up: false,
+        farewell: None,
         giving_up: None,
         deaf: None,
     };
@@ -251,6 +255,7 @@ impl Front<'_> {
             }
             ToFront::Stopped => self.suspend(),
             ToFront::Left(status) => self.phase = Phase::Closing(Instant::now() + self.limit, status),
+            ToFront::Farewell(line) => self.farewell = Some(line),
             ToFront::Over(status) => return Some(status),
         }
         None
@@ -379,13 +384,12 @@ impl Front<'_> {
             Ending::Over(_) | Ending::Unclosed(_) | Ending::NoVerdict(_) => self.tty.set_modes_and_flush(&self.modes),
         };
         // A tmux whose server died leaves its screen as it was, and says so with its status.
-        if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
-            let _ = files::write_patiently(self.tty.as_fd(), RESET);
+        if let Some(line) = &self.farewell {
+            self.tty.flush_input();
+            let _ = files::write_patiently(self.tty.as_fd(), reset::GUEST);
+            let _ = files::write_patiently(self.tty.as_fd(), line.as_bytes());
+        } else if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
+            let _ = files::write_patiently(self.tty.as_fd(), reset::OWN);
         }
     }
 }
-
-/// Soft reset: mouse, focus, bracketed paste off; main screen (47: the cursor stays where it is); cursor shown; keypad,
-/// colours, margins normal.
-const RESET: &[u8] = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1005l\x1b[?1004l\x1b[?2004l\x1b[?47l\
-    \x1b[?25h\x1b[?1l\x1b>\x1b[0m\x1b[!p\r\n";

@@ -1,5 +1,5 @@
 //! What do front and monitor say to each other? Two enums, one for each direction, over a socket that keeps messages
-//! whole. Never: text, a verdict by exit status (a PAM module may call exit(0)).
+//! whole. Never: a verdict by exit status (a PAM module may call exit(0)).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -22,6 +22,8 @@ pub enum ToFront {
     Stopped,
     /// It ended with this exit status; the session is being closed.
     Left(u8),
+    /// A line for the person once the terminal is given back.
+    Farewell(String),
     /// Everything is closed, or nobody was let in. The exit status.
     Over(u8),
 }
@@ -46,6 +48,8 @@ pub struct Upward(OwnedFd);
 
 /// The front's end.
 pub struct Downward(OwnedFd);
+
+const FAREWELL: usize = 200;
 
 /// A connected pair.
 ///
@@ -88,6 +92,11 @@ impl Upward {
     /// The program ended.
     pub fn left(&self, status: u8) {
         self.send(&[b'L', status]);
+    }
+
+    /// A line, of 200 bytes at most, for the person once the terminal is given back.
+    pub fn farewell(&self, line: &str) {
+        self.send(&[b"F", line.as_bytes().get(..FAREWELL).unwrap_or(line.as_bytes())].concat());
     }
 
     /// The last word.
@@ -142,7 +151,7 @@ impl Downward {
     /// # Errors
     /// [`Gone`] when there will be no more, or when a message is none of ours: a module broke the monitor.
     pub fn heard(&self) -> Result<Option<ToFront>, Gone> {
-        let mut message = [0; 5];
+        let mut message = [0; FAREWELL + 1];
         let (length, rights) = match process::receive(self.0.as_fd(), &mut message) {
             Ok(received) => received,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
@@ -155,6 +164,7 @@ impl Downward {
             ([b'S'], None) => Ok(Some(ToFront::Stopped)),
             ([b'L', status], None) => Ok(Some(ToFront::Left(*status))),
             ([b'O', status], None) => Ok(Some(ToFront::Over(*status))),
+            ([b'F', line @ ..], None) => Ok(Some(ToFront::Farewell(String::from_utf8_lossy(line).into_owned()))),
             ([b'R', a, b, c, d], Some(fd)) => {
                 let pid = Pid::from_raw(i32::from_be_bytes([*a, *b, *c, *d]));
                 Ok(Some(ToFront::Running(Process::from_parts(pid, fd))))

@@ -14,6 +14,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{self, ForkResult, Pid, alarm};
 
+use crate::ident::Uid;
+
 /// A process that can be waited for and killed without a chance to hit another of the same pid (CVE-2013-4288).
 pub struct Process {
     /// Its pid, while it is not reaped.
@@ -266,6 +268,58 @@ pub fn signals(signals: &[Signal]) -> io::Result<SignalFd> {
     let set: SigSet = signals.iter().copied().collect();
     set.thread_block()?;
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// The uids behind this process: of the log-in that it belongs to (`/proc/self/loginuid`, where the kernel keeps one), and the
+/// real uid of every process that it came from. Who became somebody else by sudo is still among them.
+///
+/// # Errors
+/// A parent's entry in /proc that cannot be read, or makes no sense.
+pub fn uids_behind() -> io::Result<Vec<Uid>> {
+    let unclear = || io::Error::from(io::ErrorKind::InvalidData);
+    let login = fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| Uid::parse(text.trim()).ok());
+    let mut uids: Vec<Uid> = login.into_iter().collect();
+    let mut pid = std::process::id();
+    // Deeper than any honest tree.
+    for _ in 0..1024 {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.split_whitespace().next()).ok_or_else(unclear)
+        };
+        uids.push(Uid::parse(field("Uid:")?).map_err(|_| unclear())?);
+        pid = field("PPid:")?.parse().map_err(|_| unclear())?;
+        if pid == 0 {
+            return Ok(uids);
+        }
+    }
+    Err(unclear())
+}
+
+/// A process, as /proc shows it to root.
+pub struct Relative {
+    /// Its real uid.
+    pub uid: Uid,
+    /// Its name, 15 bytes at most, as it calls itself.
+    pub name: String,
+}
+
+/// The process and what it has started, as far as it can be seen: for people to look at, never to decide by.
+pub fn family(pid: u32) -> Vec<Relative> {
+    let mut found = Vec::new();
+    let mut next = vec![pid];
+    while let Some(pid) = next.pop().filter(|_| found.len() < 256) {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let status = read("status");
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let uid = field("Uid:").and_then(|uids| Uid::parse(uids.split_whitespace().next()?).ok());
+        if let (Some(uid), Some(name)) = (uid, field("Name:")) {
+            found.push(Relative { uid, name: name.to_owned() });
+        }
+        let children = read(&format!("task/{pid}/children"));
+        next.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    found
 }
 
 /// Shows what this process is in `ps` and `top`, as far as 15 bytes go.

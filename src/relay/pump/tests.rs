@@ -5,6 +5,7 @@ use std::thread;
 use nix::sys::signal::kill;
 
 use super::*;
+use crate::relay::queue::CAPACITY;
 use crate::relay::stage::*;
 use crate::sys::tty::Size;
 

@@ -1,0 +1,157 @@
+//! approve and change: the facts first, then the approver is asked who he is, then it is so. What was shown is what is
+//! approved: a grant that changed meanwhile is shown again.
+//!
+//! Never: an approval from inside the session while somebody else is in there, or by whoever asked.
+
+use super::entrance::{self, Entered};
+use super::error::{Error, Status};
+use super::parties::{self, Part};
+use super::{Visit, answer_with, facts, seal};
+use crate::audit::{Event, Step};
+use crate::cli::Adjustment;
+use crate::grants::{Approval, Grant, How, Moment, Standing, State, Store};
+use crate::ident::GrantId;
+use crate::policy::{Person, Refusal, Terms};
+
+/// Approves a request, for as much as was asked or less.
+///
+/// # Errors
+/// Status 77 for whoever may not, 1 for what cannot be approved any more.
+pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Error> {
+    let ready = entrance::prepare(visit)?;
+    let grant = parties::grant(&Store::open()?, id)?;
+    let terms = narrowed(&grant, less);
+    let caller = parties::person(&visit.caller)?;
+    let part = Part::of(&grant, &parties::rules(&ready.settings)?)?;
+    part.approvable(&caller, terms).map_err(|refusal| concealed(&grant, &caller, refusal))?;
+    pending(&grant, &parties::now()?)?;
+    facts::away_from_guests(&ready, &grant)?;
+    answer_with(&facts::text(&ready, &grant, &part.rule, terms))?;
+    entrance::pass(&ready, |entered| {
+        unsealed(&entered, &grant)?;
+        let part = Part::of(&grant, &parties::rules(&entered.judged.settings)?)?;
+        part.approvable(&entered.caller(), terms)?;
+        let (store, now) = (Store::open()?, parties::now()?);
+        let locked = store.lock()?;
+        let mut current = parties::grant(&store, id)?;
+        if current != grant {
+            return Err(Error::NotNow(id.clone(), "it changed meanwhile; look at it again"));
+        }
+        let by = parties::party(&visit.caller);
+        let approval = Approval { by, at: now, access: terms.access, lifetime: terms.lifetime };
+        current.approve(approval, part.rule.approvals);
+        let event = Event::Grant(Step::Approved, &parties::deal(&current, current.terms()));
+        entered.judged.record(entered.ready, &event)?;
+        locked.put(&current)?;
+        answer_with(&outcome(&current))?;
+        Ok(Status::DONE)
+    })
+}
+
+/// Gives a grant other terms: less is done at once, and is what a revocation is; more is an approval.
+///
+/// # Errors
+/// As above.
+pub fn change(visit: &Visit, id: &GrantId, into: Adjustment) -> Result<u8, Error> {
+    let ready = entrance::prepare(visit)?;
+    let grant = parties::grant(&Store::open()?, id)?;
+    let (caller, now) = (parties::person(&visit.caller)?, parties::now()?);
+    let part = Part::of(&grant, &parties::rules(&ready.settings)?)?;
+    let current = grant.terms();
+    let wanted =
+        Terms { access: into.access.unwrap_or(current.access), lifetime: into.lifetime.unwrap_or(current.lifetime) };
+    part.approvable(&caller, wanted).map_err(|refusal| concealed(&grant, &caller, refusal))?;
+    open(&grant, &now)?;
+    facts::away_from_guests(&ready, &grant)?;
+    answer_with(&facts::text(&ready, &grant, &part.rule, wanted))?;
+    entrance::pass(&ready, |entered| {
+        let part = Part::of(&grant, &parties::rules(&entered.judged.settings)?)?;
+        part.approvable(&entered.caller(), wanted)?;
+        let changed = put_changed(&entered, &grant, wanted, part.rule.approvals)?;
+        answer_with(&outcome(&changed))?;
+        Ok(Status::DONE)
+    })
+}
+
+/// An extension is a new grant, linked to the first, whose place it takes.
+fn put_changed(entered: &Entered<'_>, grant: &Grant, wanted: Terms, needed: usize) -> Result<Grant, Error> {
+    let (store, now) = (Store::open()?, parties::now()?);
+    let locked = store.lock()?;
+    let mut current = parties::grant(&store, &grant.id)?;
+    open(&current, &now)?;
+    let by = parties::party(&entered.ready.visit.caller);
+    let mut next = Grant {
+        id: locked.new_id()?,
+        access: wanted.access,
+        lifetime: wanted.lifetime,
+        asked_by: by.clone(),
+        asked_at: now.clone(),
+        approvals: Vec::new(),
+        state: State::Requested {},
+        follows: Some(current.id.clone()),
+        ..current.clone()
+    };
+    let approval = Approval { by: by.clone(), at: now.clone(), access: wanted.access, lifetime: wanted.lifetime };
+    next.approve(approval, needed);
+    let event = Event::Grant(Step::Changed, &parties::deal(&next, wanted));
+    entered.judged.record(entered.ready, &event)?;
+    locked.put(&next)?;
+    if matches!(next.state, State::Approved { .. }) {
+        current.end(How::Replaced, now, Some(by));
+        locked.put(&current)?;
+    }
+    Ok(next)
+}
+
+/// Whoever has no part in a grant learns nothing of it, not even that it is there.
+fn concealed(grant: &Grant, caller: &Person, error: Error) -> Error {
+    let has_part = caller.uid == grant.owner.uid || caller.uid == grant.guest.uid;
+    match error {
+        Error::Sharing(Refusal::NotApprover | Refusal::NoRule) if !has_part => Error::NoGrant(grant.id.clone()),
+        error => error,
+    }
+}
+
+fn narrowed(grant: &Grant, less: Adjustment) -> Terms {
+    let asked = grant.terms();
+    Terms {
+        access: less.access.map_or(asked.access, |access| access.min(asked.access)),
+        lifetime: less.lifetime.map_or(asked.lifetime, |lifetime| lifetime.min(asked.lifetime)),
+    }
+}
+
+fn pending(grant: &Grant, now: &Moment) -> Result<(), Error> {
+    match grant.standing(now) {
+        Standing::Pending(_) => Ok(()),
+        Standing::Open(_) => Err(Error::NotNow(grant.id.clone(), "it is approved already")),
+        Standing::Over(_) => Err(Error::NotNow(grant.id.clone(), "it is over")),
+    }
+}
+
+fn open(grant: &Grant, now: &Moment) -> Result<(), Error> {
+    match grant.standing(now) {
+        Standing::Open(_) => Ok(()),
+        Standing::Pending(_) => Err(Error::NotNow(grant.id.clone(), "it waits for its approval")),
+        Standing::Over(_) => Err(Error::NotNow(grant.id.clone(), "it is over")),
+    }
+}
+
+/// A request with a code is approved by whoever was told the code.
+fn unsealed(entered: &Entered<'_>, grant: &Grant) -> Result<(), Error> {
+    if grant.asked_by.uid != grant.guest.uid { Ok(()) } else { seal::ask(entered, grant) }
+}
+
+fn outcome(grant: &Grant) -> String {
+    let (id, guest, terms) = (&grant.id, &grant.guest.name, grant.terms());
+    match grant.state {
+        State::Approved { .. } => {
+            format!(
+                "{id}: approved, {} for {}; {guest} may come with: tmux-gate join {id}\n",
+                terms.access, terms.lifetime
+            )
+        }
+        State::Requested {} | State::Ended { .. } => {
+            format!("{id}: one more approval is noted; it takes others besides\n")
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What does an approver see before he approves? Who, whom, which session, how much, how long, why, by which rule, and what runs
+//! there now. Never: a word of it raw, a tmux command as root.
+
+use super::entrance::Ready;
+use super::error::Error;
+use super::parties;
+use crate::grants::{Grant, presence};
+use crate::ident::{Access, Visible};
+use crate::policy::{ShareRule, Terms};
+use crate::sys::{ids, process};
+use crate::tmux::{self, CustodyError, Socket};
+
+/// One pane, the running program last: it is the user's text.
+const PANES: &str = "#{session_name} #{window_index}.#{pane_index} #{pane_pid} #{pane_current_command}";
+
+/// The facts, for a terminal.
+pub(super) fn text(ready: &Ready<'_>, grant: &Grant, rule: &ShareRule, terms: Terms) -> String {
+    let (guest, owner) = (&grant.guest.name, &grant.owner.name);
+    let place = match &grant.session {
+        Some(session) => format!("session {session} of {owner}"),
+        None => format!("every session of {owner}"),
+    };
+    let mut text = format!("{}: {guest} wants into {place}, {}, for {}\n", grant.id, terms.access, terms.lifetime);
+    text += &format!("  reason: {}\n", grant.reason);
+    text +=
+        &format!("  rule: {} at most, {} at most, {} of its approvers\n", rule.access, rule.longest, rule.approvals);
+    for line in running(ready, grant).unwrap_or_else(|why| vec![format!("not known: {why}")]) {
+        text += &format!("  running: {line}\n");
+    }
+    if terms.access == Access::ReadWrite {
+        text += &format!("  To type into it is to have the whole account {owner}: files, keys, whatever runs there.\n");
+    }
+    text
+}
+
+/// An approval is not given where a guest looks on or types.
+///
+/// # Errors
+/// [`Error::Watched`].
+pub(super) fn away_from_guests(ready: &Ready<'_>, grant: &Grant) -> Result<(), Error> {
+    let inside = ids::groups()?;
+    let home = match ready.runtime.home(ready.visit.caller.uid) {
+        Ok(home) => home,
+        Err(CustodyError::Missing(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if !inside.contains(&home.group) {
+        return Ok(());
+    }
+    let guests = presence::inside().map_err(Error::Session)?;
+    match guests.into_iter().find(|one| one.owner.uid == ready.visit.caller.uid) {
+        Some(guest) => Err(Error::Watched(grant.id.clone(), guest.guest.name)),
+        None => Ok(()),
+    }
+}
+
+/// A line a pane of the granted session, programs of root's and ways to other hosts marked.
+fn running(ready: &Ready<'_>, grant: &Grant) -> Result<Vec<String>, Error> {
+    let owner = parties::caller_of(&grant.owner)?;
+    let home = match ready.runtime.home(owner.uid) {
+        Ok(home) => home,
+        Err(CustodyError::Missing(_)) => return Ok(vec!["nothing; there is no session".to_owned()]),
+        Err(error) => return Err(error.into()),
+    };
+    if home.socket()? == Socket::Absent {
+        return Ok(vec!["nothing; there is no session".to_owned()]);
+    }
+    let question = tmux::list_panes(&tmux::socket(owner.uid), PANES);
+    let answer = tmux::as_owner(&ready.settings.tmux, &owner.asking(ready.gate_group, &home), &question)?;
+    let lines = String::from_utf8_lossy(&answer);
+    let panes = lines.lines().filter_map(|line| pane(line, grant));
+    Ok(panes.take(20).collect())
+}
+
+fn pane(line: &str, grant: &Grant) -> Option<String> {
+    let mut fields = line.splitn(4, ' ');
+    let (session, place) = (fields.next()?, fields.next()?);
+    let (pid, program) = (fields.next()?.parse::<u32>().ok()?, fields.next()?);
+    if grant.session.as_ref().is_some_and(|named| named.as_str() != session) {
+        return None;
+    }
+    let below = process::family(pid);
+    let mut marks = String::new();
+    if below.iter().any(|one| one.uid.raw() == 0) {
+        marks += " [root]";
+    }
+    if below.iter().any(|one| one.name == "ssh") {
+        marks += " [ssh]";
+    }
+    let shown = |text: &str| Visible::line(text.as_bytes());
+    Some(format!("{}:{} {}{marks}", shown(session), shown(place), shown(program)))
+}

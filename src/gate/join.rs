@@ -1,0 +1,149 @@
+//! join: somebody else's session, by an approved grant. Steps 8 to 11 of the order, for a guest.
+//!
+//! MUST: the grant found and judged after PAM, by the rules of now; recorded before the session is opened.
+//! Never: a tmux command as root or as the guest.
+
+use super::entrance::{self, Entered, Ready};
+use super::error::Error;
+use super::guest::{self, Visiting};
+use super::parties::{self, Part};
+use super::{Visit, seal};
+use crate::audit::{Event, Step};
+use crate::cli::Way;
+use crate::grants::{Grant, Moment, Standing, State, Store};
+use crate::ident::{GrantId, SessionName};
+use crate::policy::{self, Refusal, Terms};
+use crate::session::{self, Stage};
+use crate::sys::clock;
+use crate::sys::ids;
+use crate::sys::process::Doom;
+use crate::tmux::{self, CustodyError, Home, Socket};
+
+/// Enters somebody else's session and waits until it is over.
+///
+/// # Errors
+/// Status 77 without a grant that is good now, 69 where the session is not there.
+pub fn run(visit: &Visit, way: &Way) -> Result<u8, Error> {
+    let ready = entrance::prepare(visit)?;
+    // Without one nobody is asked for a password.
+    open_grant(visit, way)?;
+    entrance::pass(&ready, |entered| enter(entered, way))
+}
+
+fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
+    let grant = open_grant(entered.ready.visit, way)?;
+    if grant.asked_by.uid == grant.owner.uid {
+        seal::ask(&entered, &grant)?;
+    }
+    let going = Going::of(entered.ready, grant, way)?;
+    let Entered { ready, link, vouched, judged, doom } = entered;
+    let deal = parties::deal(&going.grant, going.terms);
+    judged.record(ready, &Event::Grant(Step::Joined, &deal))?;
+
+    ids::init_groups(&judged.groups)?;
+    ready.visit.inheritance.offer_umask();
+    let mut inheritance = Ok(ready.visit.inheritance);
+    let opened = vouched.open(|| inheritance = ready.visit.inheritance.after_session_modules());
+    let opened = opened.map_err(|error| Error::Pam(ready.visit.caller.name.clone(), error))?;
+    drop(doom);
+    let inheritance = inheritance.map_err(Error::Entry)?;
+    session::put_right(Stage::Judged).map_err(Error::Entry)?;
+    let started = clock::since_boot();
+    let visiting = Visiting { ready, judged: &judged, link, going: &going, inheritance };
+    let ended = guest::live(&visiting);
+    // Whatever comes now, the session is closed.
+    let _ = session::put_right(Stage::Judged);
+    let seconds = clock::since_boot().saturating_sub(started).as_secs();
+    let how = ended.as_ref().map_or("failed", |end| end.word());
+    if let Some(line) = ended.as_ref().ok().and_then(|end| end.farewell()) {
+        link.farewell(&format!("tmux-gate: {line}\n"));
+    }
+    link.left(ended.as_ref().map_or(1, |end| end.status()));
+    let _ = judged.record(ready, &Event::Left { deal: &deal, how, seconds });
+    let doom = Doom::after(judged.settings.time_limit);
+    opened.close();
+    drop(doom);
+    ended.map(|end| end.status())
+}
+
+/// The caller's grant that is meant, good now.
+fn open_grant(visit: &Visit, way: &Way) -> Result<Grant, Error> {
+    let (store, now, uid) = (Store::open()?, parties::now()?, visit.caller.uid);
+    let own = store.of_guest(uid)?;
+    let is_open = |grant: &&Grant| matches!(grant.standing(&now), Standing::Open(_));
+    match way {
+        Way::Grant(id) => {
+            let grant = own.into_iter().find(|grant| grant.id == *id).ok_or_else(|| Error::NoGrant(id.clone()))?;
+            open(grant, &now)
+        }
+        Way::Place(place) => {
+            let fits = |grant: &&Grant| {
+                let covers = place.session.as_ref().is_none_or(|session| grant.covers(session));
+                grant.owner.name == place.owner && covers
+            };
+            let best = own.iter().filter(fits).filter(is_open).max_by_key(|grant| grant.terms().access);
+            best.cloned().ok_or(Error::Sharing(Refusal::NoRule))
+        }
+    }
+}
+
+fn open(grant: Grant, now: &Moment) -> Result<Grant, Error> {
+    let not_now = |id: &GrantId, why| Err(Error::NotNow(id.clone(), why));
+    match grant.standing(now) {
+        Standing::Open(_) => Ok(grant),
+        Standing::Pending(_) => not_now(&grant.id, "it waits for its approval"),
+        Standing::Over(_) => not_now(&grant.id, "it is over"),
+    }
+}
+
+/// A grant that is good, and where it leads.
+pub(super) struct Going {
+    pub grant: Grant,
+    pub terms: Terms,
+    pub until: Moment,
+    pub owner: super::caller::Caller,
+    pub home: Home,
+    pub session: (u32, SessionName),
+}
+
+impl Going {
+    fn of(ready: &Ready<'_>, grant: Grant, way: &Way) -> Result<Self, Error> {
+        let (terms, until) = limits(&grant)?;
+        let owner = parties::caller_of(&grant.owner)?;
+        let none = || Error::NoSession(owner.name.clone());
+        let home = match ready.runtime.home(owner.uid) {
+            Err(CustodyError::Missing(_)) => return Err(none()),
+            home => home?,
+        };
+        if home.socket()? == Socket::Absent {
+            return Err(none());
+        }
+        let named = match (&grant.session, way) {
+            (Some(session), _) => Some(session),
+            (None, Way::Place(place)) => place.session.as_ref(),
+            (None, Way::Grant(_)) => None,
+        };
+        let question = tmux::list_sessions(&tmux::socket(owner.uid), tmux::SESSIONS);
+        let answer = tmux::as_owner(&ready.settings.tmux, &owner.asking(ready.gate_group, &home), &question)?;
+        let session = tmux::find_session(&answer, named).ok_or_else(none)?;
+        Ok(Self { grant, terms, until, owner, home, session })
+    }
+}
+
+/// What the grant gives by the rules of now, and its end.
+///
+/// # Errors
+/// Nothing: by the rules, or because the grant is over.
+pub(super) fn limits(grant: &Grant) -> Result<(Terms, Moment), Error> {
+    let part = Part::of(grant, &parties::rules_now()?)?;
+    let granted = grant.terms();
+    let rule = std::slice::from_ref(&part.rule);
+    let terms = policy::may_be_in(rule, &part.owner, &part.guest, granted, grant.approvals.len())?;
+    let State::Approved { until, access } = &grant.state else {
+        return Err(Error::NotNow(grant.id.clone(), "it is over"));
+    };
+    let started = grant.approvals.last().map(|last| &last.at);
+    let shortened = started.filter(|_| terms.lifetime < granted.lifetime).map(|at| at.after(terms.lifetime));
+    let terms = Terms { access: terms.access.min(*access), ..terms };
+    Ok((terms, shortened.unwrap_or_else(|| until.clone())))
+}
