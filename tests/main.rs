@@ -21,6 +21,7 @@ mod monitor;
 mod password;
 mod providers;
 mod sharing;
+mod sharing_told;
 mod ssh;
 mod ssh_hostile;
 mod terminal;

@@ -3,11 +3,11 @@
 use crate::host::{Host, Person};
 
 /// A host with alice in her session `work`, and bob at his shell.
-fn host() -> Host {
+pub fn host() -> Host {
     Host::new()
 }
 
-fn work<'h>(host: &'h Host) -> Person<'h> {
+pub fn work<'h>(host: &'h Host) -> Person<'h> {
     let mut alice = host.person("alice");
     alice.attempt("tmux-gate attach work");
     alice.expect("Password: ");
@@ -17,7 +17,7 @@ fn work<'h>(host: &'h Host) -> Person<'h> {
 }
 
 /// Types a verb, is told these facts in this order, gives the password, and is back at the prompt.
-fn does(person: &mut Person<'_>, user: &str, line: &str, facts: &[&str]) {
+pub fn does(person: &mut Person<'_>, user: &str, line: &str, facts: &[&str]) {
     person.attempt(line);
     for fact in facts {
         person.expect(fact);
@@ -28,17 +28,17 @@ fn does(person: &mut Person<'_>, user: &str, line: &str, facts: &[&str]) {
     assert_eq!(said.status, 0, "{line}: {said:?}");
 }
 
-const REASON: &str = "--reason 'the disk of db1 is full #(touch /tmp/x)'";
+pub const REASON: &str = "--reason 'the disk of db1 is full #(touch /tmp/x)'";
 
 /// The id of the one grant that waits.
-fn requested(host: &Host, bob: &mut Person<'_>, what: &str) -> String {
+pub fn requested(host: &Host, bob: &mut Person<'_>, what: &str) -> String {
     does(bob, "bob", &format!("tmux-gate request alice/work {what} {REASON}"), &[]);
     let line = host.syslog_wait(&["event=requested", "guest=bob", "owner=alice"]);
     let line = host.events().into_iter().rfind(|l| l.contains("event=requested")).unwrap_or(line);
     line.split_once("grant=").expect("an id").1[..6].to_owned()
 }
 
-fn joins(bob: &mut Person<'_>, id: &str) {
+pub fn joins(bob: &mut Person<'_>, id: &str) {
     bob.attempt(&format!("tmux-gate join {id}"));
     bob.expect("Password: ");
     bob.send("bob's secret\r");
@@ -55,6 +55,7 @@ fn a_guest_asks_is_given_less_sees_and_cannot_type_and_is_cut_off_by_revoke() {
         ["bob wants into session work of alice, read-only, for 15m", "the disk of db1 is full", "work:0.0 bash"];
     does(&mut outside, "alice", &format!("tmux-gate approve {id} --for 15m --read-only"), &facts);
     joins(&mut bob, &id);
+    alice.send("q"); // the menu, which she did not need
     alice.send("echo a line of $((40 + 2))\r");
     bob.expect_screen("a line of 42");
     bob.send("echo typed\r\x03"); // the last leaves

@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 
 pub use definition::command;
 use definition::{Arguments, Verb};
-pub use sharing::{Adjustment, Place, Sealing, Target, Way, Wish};
+pub use sharing::{Adjustment, Patience, Place, Sealing, Target, Way, Wish};
 
 use crate::ident::{GrantId, Invalid, Name, Reason, SessionName, Visible};
 
@@ -23,7 +23,7 @@ pub enum Command {
     /// Own sessions.
     List(Output),
     /// Ask to be let into somebody's session.
-    Request(Place, Wish),
+    Request(Place, Wish, Patience),
     /// Let somebody into the own one.
     Invite(Name, Option<SessionName>, Wish),
     /// Approve a request.

@@ -43,6 +43,17 @@ pub struct Wish {
     pub sealing: Sealing,
 }
 
+/// How long does a request keep whoever asks?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It does not.
+    None,
+    /// Until it is decided.
+    ToKnow,
+    /// Until it is approved, and he is in.
+    ToJoin,
+}
+
 /// What an approval or a change narrows or raises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Adjustment {
@@ -133,6 +144,12 @@ pub enum SharingVerb {
         place: String,
         #[command(flatten)]
         wish: WishArguments,
+        /// Wait until somebody has decided
+        #[arg(long)]
+        wait: bool,
+        /// After the approval enter at once
+        #[arg(long, requires = "wait")]
+        join: bool,
     },
     /// Let somebody into your own session: a request and the owner's approval in one
     Invite {
@@ -198,7 +215,14 @@ impl TryFrom<SharingVerb> for Command {
 
     fn try_from(verb: SharingVerb) -> Result<Self, Error> {
         Ok(match verb {
-            SharingVerb::Request { place, wish } => Self::Request(Place::parse(&place)?, wish.try_into()?),
+            SharingVerb::Request { place, wish, wait, join } => {
+                let patience = match (wait, join) {
+                    (false, _) => Patience::None,
+                    (true, false) => Patience::ToKnow,
+                    (true, true) => Patience::ToJoin,
+                };
+                Self::Request(Place::parse(&place)?, wish.try_into()?, patience)
+            }
             SharingVerb::Invite { user, session, wish } => {
                 let session = session.as_deref().map(SessionName::parse).transpose()?;
                 Self::Invite(Name::parse(user.as_bytes())?, session, wish.try_into()?)
@@ -246,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_request_names_whose_session_how_long_and_why() {
-        let Ok(Command::Request(place, wish)) = ask("x request alice/work --for 30m --reason 'the disk is full'")
+        let Ok(Command::Request(place, wish, Patience::None)) =
+            ask("x request alice/work --for 30m --reason 'the disk is full'")
         else {
             panic!("no request")
         };
@@ -260,6 +285,7 @@ mod tests {
             "x request alice/ --for 30m --reason 'the disk is full'",
             "x request alice/=w --for 30m --reason 'the disk is full'",
             "x request ../x --for 30m --reason 'the disk is full'",
+            "x request alice --for 30m --reason 'the disk is full' --join",
         ] {
             assert!(ask(bad).is_err(), "{bad}");
         }

@@ -1,5 +1,5 @@
-//! approve and change: the facts first, then the approver is asked who he is, then it is so. What was shown is what is
-//! approved: a grant that changed meanwhile is shown again.
+//! approve: the facts first, then the approver is asked who he is, then it is so. What was shown is what is approved: a grant that
+//! changed meanwhile is shown again.
 //!
 //! Never: an approval from inside the session while somebody else is in there, or by whoever asked.
 
@@ -9,7 +9,7 @@ use super::parties::{self, Part};
 use super::{Visit, answer_with, facts, seal};
 use crate::audit::{Event, Step};
 use crate::cli::Adjustment;
-use crate::grants::{Approval, Grant, How, Moment, Standing, State, Store};
+use crate::grants::{Approval, Grant, How, Locked, Moment, Standing, State, Store};
 use crate::ident::GrantId;
 use crate::policy::{Person, Refusal, Terms};
 
@@ -31,6 +31,7 @@ pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Erro
         unsealed(&entered, &grant)?;
         let part = Part::of(&grant, &parties::rules(&entered.judged.settings)?)?;
         part.approvable(&entered.caller(), terms)?;
+        facts::away_from_guests(&ready, &grant)?;
         let (store, now) = (Store::open()?, parties::now()?);
         let locked = store.lock()?;
         let mut current = parties::grant(&store, id)?;
@@ -43,73 +44,34 @@ pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Erro
         let event = Event::Grant(Step::Approved, &parties::deal(&current, current.terms()));
         entered.judged.record(entered.ready, &event)?;
         locked.put(&current)?;
+        replace(&store, &locked, &current)?;
+        drop(locked);
+        entered.teller().decided(&current);
         answer_with(&outcome(&current))?;
         Ok(Status::DONE)
     })
 }
 
-/// Gives a grant other terms: less is done at once, and is what a revocation is; more is an approval.
-///
-/// # Errors
-/// As above.
-pub fn change(visit: &Visit, id: &GrantId, into: Adjustment) -> Result<u8, Error> {
-    let ready = entrance::prepare(visit)?;
-    let grant = parties::grant(&Store::open()?, id)?;
-    let (caller, now) = (parties::person(&visit.caller)?, parties::now()?);
-    let part = Part::of(&grant, &parties::rules(&ready.settings)?)?;
-    let current = grant.terms();
-    let wanted =
-        Terms { access: into.access.unwrap_or(current.access), lifetime: into.lifetime.unwrap_or(current.lifetime) };
-    part.approvable(&caller, wanted).map_err(|refusal| concealed(&grant, &caller, refusal))?;
-    open(&grant, &now)?;
-    facts::away_from_guests(&ready, &grant)?;
-    answer_with(&facts::text(&ready, &grant, &part.rule, wanted))?;
-    entrance::pass(&ready, |entered| {
-        let part = Part::of(&grant, &parties::rules(&entered.judged.settings)?)?;
-        part.approvable(&entered.caller(), wanted)?;
-        let changed = put_changed(&entered, &grant, wanted, part.rule.approvals)?;
-        answer_with(&outcome(&changed))?;
-        Ok(Status::DONE)
-    })
-}
-
-/// An extension is a new grant, linked to the first, whose place it takes.
-fn put_changed(entered: &Entered<'_>, grant: &Grant, wanted: Terms, needed: usize) -> Result<Grant, Error> {
-    let (store, now) = (Store::open()?, parties::now()?);
-    let locked = store.lock()?;
-    let mut current = parties::grant(&store, &grant.id)?;
-    open(&current, &now)?;
-    let by = parties::party(&entered.ready.visit.caller);
-    let mut next = Grant {
-        id: locked.new_id()?,
-        access: wanted.access,
-        lifetime: wanted.lifetime,
-        asked_by: by.clone(),
-        asked_at: now.clone(),
-        approvals: Vec::new(),
-        state: State::Requested {},
-        follows: Some(current.id.clone()),
-        ..current.clone()
-    };
-    let approval = Approval { by: by.clone(), at: now.clone(), access: wanted.access, lifetime: wanted.lifetime };
-    next.approve(approval, needed);
-    let event = Event::Grant(Step::Changed, &parties::deal(&next, wanted));
-    entered.judged.record(entered.ready, &event)?;
-    locked.put(&next)?;
-    if matches!(next.state, State::Approved { .. }) {
-        current.end(How::Replaced, now, Some(by));
-        locked.put(&current)?;
-    }
-    Ok(next)
-}
-
 /// Whoever has no part in a grant learns nothing of it, not even that it is there.
-fn concealed(grant: &Grant, caller: &Person, error: Error) -> Error {
+pub(super) fn concealed(grant: &Grant, caller: &Person, error: Error) -> Error {
     let has_part = caller.uid == grant.owner.uid || caller.uid == grant.guest.uid;
     match error {
         Error::Sharing(Refusal::NotApprover | Refusal::NoRule) if !has_part => Error::NoGrant(grant.id.clone()),
         error => error,
     }
+}
+
+/// A grant that was approved takes the place of the one that it follows.
+///
+/// # Errors
+/// The store's.
+pub(super) fn replace(store: &Store, locked: &Locked<'_>, grant: &Grant) -> Result<(), Error> {
+    let (Some(id), State::Approved { .. }, Some(last)) = (&grant.follows, &grant.state, grant.approvals.last()) else {
+        return Ok(());
+    };
+    let Some(mut before) = store.find(id)? else { return Ok(()) };
+    before.end(How::Replaced, last.at.clone(), Some(last.by.clone()));
+    Ok(locked.put(&before)?)
 }
 
 fn narrowed(grant: &Grant, less: Adjustment) -> Terms {
@@ -128,20 +90,12 @@ fn pending(grant: &Grant, now: &Moment) -> Result<(), Error> {
     }
 }
 
-fn open(grant: &Grant, now: &Moment) -> Result<(), Error> {
-    match grant.standing(now) {
-        Standing::Open(_) => Ok(()),
-        Standing::Pending(_) => Err(Error::NotNow(grant.id.clone(), "it waits for its approval")),
-        Standing::Over(_) => Err(Error::NotNow(grant.id.clone(), "it is over")),
-    }
-}
-
 /// A request with a code is approved by whoever was told the code.
 fn unsealed(entered: &Entered<'_>, grant: &Grant) -> Result<(), Error> {
     if grant.asked_by.uid != grant.guest.uid { Ok(()) } else { seal::ask(entered, grant) }
 }
 
-fn outcome(grant: &Grant) -> String {
+pub(super) fn outcome(grant: &Grant) -> String {
     let (id, guest, terms) = (&grant.id, &grant.guest.name, grant.terms());
     match grant.state {
         State::Approved { .. } => {

@@ -3,13 +3,15 @@
 
 use super::error::{Error, Status};
 use super::parties::{self, Part};
-use super::{Visit, answer_with};
+use super::tell::Teller;
+use super::{Visit, answer_with, caller};
 use crate::audit::{self, Event, Step};
 use crate::cli::Target;
-use crate::config::{self, Record};
+use crate::config::{self, Record, Settings};
 use crate::grants::{Grant, How, Standing, Store};
 use crate::ident::{GrantId, Reason};
 use crate::policy::{self, Person};
+use crate::tmux::Runtime;
 use std::path::Path;
 
 /// Refuses a request.
@@ -71,10 +73,22 @@ fn end(visit: &Visit, wanted: impl Fn(&Grant) -> bool, how: How) -> Result<Vec<G
         }
         ended.push(grant);
     }
+    drop(locked);
+    tell(visit, &settings, &ended)?;
     Ok(ended)
 }
 
-fn may_end(grant: &Grant, rules: &[policy::ShareRule], caller: &Person) -> bool {
+/// Tells the guests, unless they did it themselves.
+fn tell(visit: &Visit, settings: &Settings, ended: &[Grant]) -> Result<(), Error> {
+    let gate_group = caller::group("tmux-gate")?.ok_or(Error::NoGroup)?.gid.as_raw();
+    let runtime = Runtime::check(gate_group)?;
+    let teller = Teller { settings, gate_group, runtime: &runtime };
+    ended.iter().filter(|grant| grant.guest.uid != visit.caller.uid).for_each(|grant| teller.decided(grant));
+    Ok(())
+}
+
+/// May this person take it away?
+pub(super) fn may_end(grant: &Grant, rules: &[policy::ShareRule], caller: &Person) -> bool {
     let rule = Part::of(grant, rules).ok().map(|part| part.rule);
     policy::may_revoke(rule.as_ref(), grant.owner.uid, grant.guest.uid, caller)
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::asking::AtTerminal;
 use super::caller::{self, Caller, Fault};
 use super::error::{Error, Status};
+use super::tell::Teller;
 use super::{Visit, complain, refuse};
 use crate::audit::{self, Event};
 use crate::config::{self, Record, Settings};
@@ -29,6 +30,8 @@ pub(super) struct Ready<'a> {
     pub gate_group: u32,
     pub runtime: Runtime,
     pub tty: Rc<Tty>,
+    /// The supplementary groups that the caller came with: they tell whether he came from inside a session.
+    pub groups: Vec<u32>,
 }
 
 /// What holds after PAM judged.
@@ -50,6 +53,11 @@ impl Entered<'_> {
     /// The caller, as rules judge him.
     pub(super) fn caller(&self) -> Person {
         Person { uid: self.ready.visit.caller.uid, gids: self.judged.groups.clone() }
+    }
+
+    /// How people are told of what was done.
+    pub(super) fn teller(&self) -> Teller<'_> {
+        Teller { settings: &self.judged.settings, gate_group: self.ready.gate_group, runtime: &self.ready.runtime }
     }
 
     /// Asks for one line, which may be seen.
@@ -85,7 +93,7 @@ pub(super) fn prepare(visit: &Visit) -> Result<Ready<'_>, Error> {
     let runtime = Runtime::check(gate_group)?;
     tmux::usable(&settings.tmux)?;
     pam::service::find(pam::SERVICE)?;
-    Ok(Ready { visit, settings, gate_group, runtime, tty })
+    Ok(Ready { visit, settings, gate_group, runtime, tty, groups: ids::groups()? })
 }
 
 /// The policy's word on the caller as the users database knows him now; `groups` is asked only where a rule wants it.
@@ -177,7 +185,7 @@ fn judge<'a>(ready: &'a Ready<'a>, link: &'a Rc<Upward>) -> Result<Entered<'a>, 
 }
 
 /// Before PAM had judged, the caller could stop this process for as long as he liked: nothing that was found then counts.
-fn judge_again(ready: &Ready<'_>) -> Result<Judged, Error> {
+pub(super) fn judge_again(ready: &Ready<'_>) -> Result<Judged, Error> {
     let settings = config::load(Path::new(config::PATH))?;
     let now = caller::look_up(ready.visit.caller.uid)?;
     if now != ready.visit.caller {

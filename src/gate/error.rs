@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::audit;
 use crate::cli;
 use crate::config;
-use crate::grants;
+use crate::grants::{self, How};
 use crate::ident::{GrantId, Name};
 use crate::pam;
 use crate::policy::Refusal;
@@ -140,6 +140,12 @@ pub enum Error {
     /// Its state is not one for that.
     #[error("{0}: {1}; run: tmux-gate list")]
     NotNow(GrantId, &'static str),
+    /// It waits for its approval.
+    #[error("{0}: it waits for its approval; ask its owner, or run: tmux-gate list")]
+    NotYet(GrantId),
+    /// It will not be approved any more.
+    #[error("{0}: {1}; ask again, or ask its owner why")]
+    Decided(GrantId, How),
     /// A guest would look on, or type.
     #[error("{0}: {1} is in this session; approve it from a terminal outside")]
     Watched(GrantId, Name),
@@ -177,12 +183,12 @@ impl Error {
             Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
             Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) | Self::NoSession(_) => Status::UNAVAILABLE,
             Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
-            Self::TimedOut(_) | Self::Late(_) => Status::NOT_YET,
+            Self::TimedOut(_) | Self::Late(_) | Self::NotYet(_) => Status::NOT_YET,
             Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
             Self::Arguments(cli::Error::Foreign(_)) | Self::Nobody | Self::NotAllowed(_) => Status::REFUSED,
             Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
             Self::Unopened | Self::Unguarded => Status::REFUSED,
-            Self::Changed(_) | Self::Pam(..) => Status::REFUSED,
+            Self::Changed(_) | Self::Pam(..) | Self::Decided(..) => Status::REFUSED,
             Self::Sharing(_) | Self::NoGrant(_) | Self::Watched(..) | Self::WrongCode(..) => Status::REFUSED,
             Self::Unsandboxed(_) | Self::NotNow(..) | Self::Clock(_) | Self::Ancestry(_) => Status::FAILED,
             Self::Grants(grants::Error::Missing | grants::Error::Weak | grants::Error::Foreign(_)) => {

@@ -4,11 +4,12 @@
 use super::entrance::Ready;
 use super::error::Error;
 use super::parties;
-use crate::grants::{Grant, presence};
+use crate::grants::presence::{self, Guest};
+use crate::grants::{Grant, State};
 use crate::ident::{Access, Visible};
 use crate::policy::{ShareRule, Terms};
-use crate::sys::{ids, process};
-use crate::tmux::{self, CustodyError, Socket};
+use crate::sys::process;
+use crate::tmux::{self, CustodyError, Home, Socket};
 
 /// One pane, the running program last: it is the user's text.
 const PANES: &str = "#{session_name} #{window_index}.#{pane_index} #{pane_pid} #{pane_current_command}";
@@ -20,7 +21,11 @@ pub(super) fn text(ready: &Ready<'_>, grant: &Grant, rule: &ShareRule, terms: Te
         Some(session) => format!("session {session} of {owner}"),
         None => format!("every session of {owner}"),
     };
-    let mut text = format!("{}: {guest} wants into {place}, {}, for {}\n", grant.id, terms.access, terms.lifetime);
+    let wish = match grant.state {
+        State::Requested {} => "wants into",
+        State::Approved { .. } | State::Ended { .. } => "is to have other terms in",
+    };
+    let mut text = format!("{}: {guest} {wish} {place}, {}, for {}\n", grant.id, terms.access, terms.lifetime);
     text += &format!("  reason: {}\n", grant.reason);
     text +=
         &format!("  rule: {} at most, {} at most, {} of its approvers\n", rule.access, rule.longest, rule.approvals);
@@ -33,25 +38,42 @@ pub(super) fn text(ready: &Ready<'_>, grant: &Grant, rule: &ShareRule, terms: Te
     text
 }
 
-/// An approval is not given where a guest looks on or types.
+/// An approval is not given where a guest types, who could be the one that approves; nor where a guest looks on. A popup of the
+/// approver's own client is not seen by guests who only see.
 ///
 /// # Errors
 /// [`Error::Watched`].
 pub(super) fn away_from_guests(ready: &Ready<'_>, grant: &Grant) -> Result<(), Error> {
-    let inside = ids::groups()?;
-    let home = match ready.runtime.home(ready.visit.caller.uid) {
+    let approver = &ready.visit.caller;
+    let home = match ready.runtime.home(approver.uid) {
         Ok(home) => home,
         Err(CustodyError::Missing(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    if !inside.contains(&home.group) {
+    if !ready.groups.contains(&home.group) {
         return Ok(());
     }
-    let guests = presence::inside().map_err(Error::Session)?;
-    match guests.into_iter().find(|one| one.owner.uid == ready.visit.caller.uid) {
-        Some(guest) => Err(Error::Watched(grant.id.clone(), guest.guest.name)),
+    let mut guests = presence::inside().map_err(Error::Session)?;
+    guests.retain(|one| one.owner.uid == approver.uid);
+    guests.sort_by_key(|one| std::cmp::Reverse(one.access));
+    match guests.first() {
         None => Ok(()),
+        Some(Guest { access: Access::ReadOnly, .. }) if is_in_popup(ready, &home)? => Ok(()),
+        Some(guest) => Err(Error::Watched(grant.id.clone(), guest.guest.name.clone())),
     }
+}
+
+/// Is this the program that tmux runs on a terminal which is none of its panes?
+fn is_in_popup(ready: &Ready<'_>, home: &Home) -> Result<bool, Error> {
+    let approver = &ready.visit.caller;
+    let question = tmux::list_panes(&tmux::socket(approver.uid), "#{pid} #{pane_tty}");
+    let answer = tmux::as_owner(&ready.settings.tmux, &approver.asking(ready.gate_group, home), &question)?;
+    let panes = String::from_utf8_lossy(&answer);
+    let mut panes = panes.lines().filter_map(|line| line.split_once(' '));
+    let Some((server, first)) = panes.next() else { return Ok(false) };
+    let own = ready.visit.subject.tty.as_deref();
+    let above = process::session_leader_parent().map_err(Error::Ancestry)?;
+    Ok(own.is_some() && own != Some(first) && panes.all(|(_, tty)| own != Some(tty)) && server == above.to_string())
 }
 
 /// A line a pane of the granted session, programs of root's and ways to other hosts marked.

@@ -5,29 +5,26 @@
 //! Never: a byte of either terminal; waiting for the owner's server.
 
 use std::os::fd::AsFd;
-use std::path::Path;
-use std::time::Duration;
 
 use nix::unistd;
 
-use super::caller;
 use super::entrance::{Judged, Ready};
 use super::error::Error;
-use super::join::{self, Going};
-use super::parties;
-use crate::config;
+use super::join::Going;
+use super::limit::{Limit, News, Over};
+use super::tell::Teller;
+use super::{caller, parties, who};
 use crate::grants::presence::{Guest, Presence};
-use crate::grants::{Grant, How, Moment, Standing, Store};
-use crate::ident::Access;
-use crate::relay::{self, MonitorEnd, Place, RelayEnd, Sandbox, ToMonitor, ToRelay};
+use crate::grants::{Grant, How};
+use crate::ident::{Access, Visible};
+use crate::relay::{self, Gone, MonitorEnd, Place, RelayEnd, Sandbox, ToMonitor, ToRelay};
 use crate::session::{Escort, Happening, Upward};
-use crate::sys::clock::Alarm;
 use crate::sys::entry::{self, Inheritance};
-use crate::sys::files::Watch;
 use crate::sys::ids::{self, Identity};
 use crate::sys::process;
 use crate::sys::pty::{Master, Slave};
 use crate::tmux;
+use crate::tmux::guests::{self, Client, Scope};
 
 /// Everything that a visit is made of.
 pub(super) struct Visiting<'a> {
@@ -81,6 +78,16 @@ impl End {
         }
     }
 
+    /// For the owner, after the guest's name.
+    fn of_guest(self) -> &'static str {
+        match self {
+            Self::Left | Self::Closed | Self::HungUp => "has left",
+            Self::Expired => "is out: the time is over",
+            Self::Taken(_) => "is out: the grant was taken away",
+            Self::Forbidden => "is out: the rules do not let him in any more",
+        }
+    }
+
     /// The exit status: a guest who was cut off was refused.
     pub(super) fn status(self) -> u8 {
         match self {
@@ -91,117 +98,150 @@ impl End {
     }
 }
 
-/// Lets the guest in, and waits until it is over.
+/// Lets the guest in, and waits until it is over. The end, and the grant that held last.
 ///
 /// # Errors
 /// Nobody was in: a system call failed, or there is no sandbox.
-pub(super) fn live(visiting: &Visiting<'_>) -> Result<End, Error> {
-    let Going { grant, until, .. } = visiting.going;
-    let watch = Watch::on(&[Path::new(Store::directory()), Path::new("/etc/tmux-gate")]).map_err(Error::Session)?;
-    let now = parties::now()?;
-    let alarm = Alarm::after(Duration::from_millis(until.left(&now))).map_err(Error::Session)?;
-    let wall = Alarm::at_wall(until.wall).map_err(Error::Session)?;
-    // What changed before the watch began is seen here, what changes after it wakes us.
-    let mut access = standing(grant)?.map_err(|_| Error::NotNow(grant.id.clone(), "it is over"))?;
-    let _presence = Presence::enter(&listed(visiting, access, now)).map_err(Error::Session)?;
+pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
+    let limit = Limit::on(visiting.going.grant.clone())?;
+    let (master, slave) = relay::open(&visiting.ready.tty).map_err(Error::Session)?;
+    let inner = master.name().map_err(Error::Session)?;
+    let presence = visiting.list(&limit, &inner)?;
     let (monitor_end, relay_end) = relay::pair().map_err(Error::Session)?;
-    let escort = visiting.start(&monitor_end, relay_end)?;
+    let escort = visiting.start(&inner, (master, slave), relay_end)?;
+    let mut visit = Visit { visiting, limit, inner, relay: monitor_end, presence };
     loop {
-        let happening = escort.wait(&[alarm.as_fd(), wall.as_fd(), watch.as_fd(), monitor_end.as_fd()]);
-        let end = match happening {
-            Happening::Gone => Some(last_word(&monitor_end)?),
+        let [end, wall, warning, watch] = visit.limit.watched();
+        let end = match escort.wait(&[end, wall, warning, watch, visit.relay.as_fd()]) {
+            Happening::Gone => Some(visit.heard()?.unwrap_or(End::Closed)),
             Happening::Asked => Some(End::HungUp),
-            Happening::Readable(0 | 1) => Some(End::Expired),
-            Happening::Readable(2) => looked_again(grant, &watch, &monitor_end, &mut access),
-            Happening::Readable(_) => heard(&monitor_end)?,
+            Happening::Readable(4) => visit.heard()?,
+            Happening::Readable(place) => visit.look(place),
         };
         if let Some(end) = end {
             // The relay stops by itself if it can; with the escort's drop it is killed, and the client with it.
-            let _ = monitor_end.send(&ToRelay::End);
-            return Ok(end);
+            let _ = visit.relay.send(&ToRelay::End);
+            drop(escort);
+            visit.tell(&format!("{} {}", visit.limit.grant.guest.name, end.of_guest()));
+            return Ok((end, visit.limit.grant));
         }
     }
 }
 
-/// What the relay said before it ended.
-fn last_word(relay: &MonitorEnd) -> Result<End, Error> {
-    Ok(heard(relay)?.unwrap_or(End::Closed))
+/// A guest who is inside.
+struct Visit<'a> {
+    visiting: &'a Visiting<'a>,
+    limit: Limit,
+    inner: String,
+    relay: MonitorEnd,
+    presence: Presence,
 }
 
-fn heard(relay: &MonitorEnd) -> Result<Option<End>, Error> {
-    loop {
-        match relay.heard() {
-            Ok(Some(ToMonitor::Ready | ToMonitor::Behind)) => {}
-            Ok(Some(ToMonitor::Left)) => return Ok(Some(End::Left)),
-            Ok(Some(ToMonitor::HungUp)) => return Ok(Some(End::HungUp)),
-            Ok(Some(ToMonitor::Refused(why))) => return Err(Error::Unsandboxed(why)),
-            Ok(None) => return Ok(None),
-            Err(_) => return Ok(Some(End::Closed)),
-        }
-    }
-}
-
-/// Something changed in the store or in the configuration: does the guest still belong here, and how much may he do?
-fn looked_again(grant: &Grant, watch: &Watch, relay: &MonitorEnd, access: &mut Access) -> Option<End> {
-    let own = Store::file_of(grant);
-    let configuration = Path::new(config::PATH).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if let Some(names) = watch.changed()
-        && !names.iter().any(|name| *name == own || name == configuration)
-    {
-        return None;
-    }
-    match standing(grant) {
-        Ok(Ok(now)) => {
-            if now < *access && relay.send(&ToRelay::Access(now)).is_err() {
-                return Some(End::Closed);
+impl Visit<'_> {
+    /// What the relay has to say; the last of it when it is gone.
+    fn heard(&self) -> Result<Option<End>, Error> {
+        loop {
+            match self.relay.heard() {
+                Ok(Some(ToMonitor::Ready)) => self.tell(&self.arrival()),
+                Ok(Some(ToMonitor::Behind)) => {}
+                Ok(Some(ToMonitor::Left)) => return Ok(Some(End::Left)),
+                Ok(Some(ToMonitor::HungUp)) => return Ok(Some(End::HungUp)),
+                Ok(Some(ToMonitor::Refused(why))) => return Err(Error::Unsandboxed(why)),
+                Ok(None) => return Ok(None),
+                Err(_) => return Ok(Some(End::Closed)),
             }
-            *access = now.min(*access);
-            None
         }
-        Ok(Err(how)) => Some(End::Taken(how)),
-        Err(_) => Some(End::Forbidden),
     }
-}
 
-/// What store and rules say of the grant now: how much it gives, or how it ended.
-fn standing(grant: &Grant) -> Result<Result<Access, How>, Error> {
-    let current = Store::open()?.find(&grant.id)?.ok_or_else(|| Error::NoGrant(grant.id.clone()))?;
-    match current.standing(&parties::now()?) {
-        Standing::Open(_) => Ok(Ok(join::limits(&current)?.0.access)),
-        Standing::Pending(_) => Ok(Err(How::Revoked)),
-        Standing::Over(how) => Ok(Err(how)),
+    /// Something happened to the clocks, the grant or the rules.
+    fn look(&mut self, place: usize) -> Option<End> {
+        let access = self.limit.access;
+        let said = match self.limit.look(place) {
+            News::Nothing => Ok(()),
+            News::Warning(left) => self.say(&format!("{} is over in {}", self.limit.grant.id, who::short(left))),
+            News::Changed => self.change(access),
+            News::Over(Over::Grant(How::Expired)) => return Some(End::Expired),
+            News::Over(Over::Grant(how)) => return Some(End::Taken(how)),
+            News::Over(Over::Forbidden) => return Some(End::Forbidden),
+        };
+        // A relay that does not hear may relay still.
+        said.err().map(|Gone| End::Closed)
     }
-}
 
-fn listed(visiting: &Visiting<'_>, access: Access, since: Moment) -> Guest {
-    let (grant, subject) = (&visiting.going.grant, &visiting.ready.visit.subject);
-    Guest {
-        grant: grant.id.clone(),
-        guest: grant.guest.clone(),
-        owner: grant.owner.clone(),
-        session: visiting.going.session.1.clone(),
-        access,
-        since,
-        tty: subject.tty.clone().unwrap_or_default(),
+    fn say(&self, line: &str) -> Result<(), Gone> {
+        self.relay.send(&ToRelay::Say(Visible::line(format!("tmux-gate: {line}").as_bytes())))
+    }
+
+    /// The grant gives something else now. Less is so at once; more once the guest is listed with it.
+    fn change(&mut self, before: Access) -> Result<(), Gone> {
+        let access = self.limit.access;
+        if access < before {
+            self.relay.send(&ToRelay::Access(access))?;
+        }
+        self.presence = self.visiting.list(&self.limit, &self.inner).map_err(|_| Gone)?;
+        if access != before {
+            self.visiting.set_access(&self.inner, access);
+            self.relay.send(&ToRelay::Access(access))?;
+        }
+        self.tell(&self.arrival());
+        self.say(&format!("{}: {access}, {} left", self.limit.grant.id, who::short(self.limit.left())))
+    }
+
+    fn arrival(&self) -> String {
+        let Limit { grant, access, .. } = &self.limit;
+        let (guest, session) = (&grant.guest.name, &self.visiting.going.session.1);
+        format!("{guest} is in {session}, {access}, {} left ({})", who::short(self.limit.left()), grant.id)
+    }
+
+    /// The owner is told where he works.
+    fn tell(&self, line: &str) {
+        self.visiting.teller().line(&self.visiting.going.owner, line);
     }
 }
 
 impl<'a> Visiting<'a> {
+    fn teller(&self) -> Teller<'_> {
+        let ready = self.ready;
+        Teller { settings: &self.judged.settings, gate_group: ready.gate_group, runtime: &ready.runtime }
+    }
+
+    fn list(&self, limit: &Limit, inner: &str) -> Result<Presence, Error> {
+        let (grant, subject) = (&limit.grant, &self.ready.visit.subject);
+        let guest = Guest {
+            grant: grant.id.clone(),
+            guest: grant.guest.clone(),
+            owner: grant.owner.clone(),
+            session: self.going.session.1.clone(),
+            access: limit.access,
+            since: parties::now()?,
+            tty: subject.tty.clone().unwrap_or_default(),
+            inner: inner.to_owned(),
+        };
+        Presence::enter(&guest).map_err(Error::Session)
+    }
+
+    fn client<'c>(&self, inner: &'c str) -> Client<'c> {
+        let scope = if self.going.grant.session.is_some() { Scope::ThatSession } else { Scope::EverySession };
+        Client { session: self.going.session.0, tty: inner, scope }
+    }
+
+    /// tmux is asked to see it the same way as the relay, which does not wait for it.
+    fn set_access(&self, inner: &str, access: Access) {
+        let command = guests::set_access(&tmux::socket(self.going.owner.uid), &self.client(inner), access);
+        self.teller().command(&self.going.owner, command);
+    }
+
     /// Client first, relay second: whatever dies, the other is killed.
-    fn start(&self, monitor_end: &MonitorEnd, relay_end: RelayEnd) -> Result<Escort<'a>, Error> {
+    fn start(&self, inner: &str, terminal: (Master, Slave), relay_end: RelayEnd) -> Result<Escort<'a>, Error> {
+        let (master, slave) = terminal;
         let owner = self.going.owner.asking(self.ready.gate_group, &self.going.home);
-        let socket = tmux::socket(self.going.owner.uid);
-        let tmux_path = &self.judged.settings.tmux;
-        let session = self.going.session.0;
-        tmux::as_owner(tmux_path, &owner, &tmux::detach_on_destroy(&socket, session))?;
-        let prefixes = tmux::as_owner(tmux_path, &owner, &tmux::show_prefixes(&socket, session))?;
-        let prefixes = tmux::prefix_bytes(&prefixes);
+        let preparing = guests::receive(&tmux::socket(self.going.owner.uid), &self.client(inner));
+        let prefixes = guests::prefix_bytes(&tmux::as_owner(&self.judged.settings.tmux, &owner, &preparing)?);
         let identity = relay_identity()?;
 
-        let (master, slave) = relay::open(&self.ready.tty).map_err(Error::Session)?;
         let own = unistd::getpid();
         let mut escort = Escort::new(self.link).map_err(Error::Session)?;
-        escort.add(|| self.become_client(&master, &slave, own)).map_err(Error::Session)?;
+        escort.add(|| self.become_client(&slave, own)).map_err(Error::Session)?;
         drop(slave);
         escort
             .add(|| {
@@ -219,12 +259,11 @@ impl<'a> Visiting<'a> {
             .map_err(Error::Session)?;
         escort.announce().map_err(Error::Session)?;
         self.link.farewell("");
-        let _ = monitor_end;
         Ok(escort)
     }
 
     /// The owner's client, wholly as the owner, with an environment made from nothing.
-    fn become_client(&self, _master: &Master, slave: &Slave, monitor: unistd::Pid) -> u8 {
+    fn become_client(&self, slave: &Slave, monitor: unistd::Pid) -> u8 {
         let (owner, kept) = (&self.going.owner, &self.ready.visit.environment);
         let prepared = || -> Option<()> {
             slave.take().ok()?;
@@ -235,7 +274,7 @@ impl<'a> Visiting<'a> {
         };
         if prepared().is_some() {
             let socket = tmux::socket(owner.uid);
-            let arguments = tmux::attach_guest(&socket, self.going.session.0, self.going.terms.access);
+            let arguments = guests::attach(&socket, self.going.session.0, self.going.terms.access);
             let _ = process::exec(&self.judged.settings.tmux.to_string_lossy(), &arguments, &kept.for_guest());
         }
         69

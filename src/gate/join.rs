@@ -4,8 +4,8 @@
 //! Never: a tmux command as root or as the guest.
 
 use super::entrance::{self, Entered, Ready};
-use super::error::Error;
-use super::guest::{self, Visiting};
+use super::error::{Error, Status};
+use super::guest::{self, End, Visiting};
 use super::parties::{self, Part};
 use super::{Visit, seal};
 use crate::audit::{Event, Step};
@@ -30,7 +30,11 @@ pub fn run(visit: &Visit, way: &Way) -> Result<u8, Error> {
     entrance::pass(&ready, |entered| enter(entered, way))
 }
 
-fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
+/// Enters, as somebody whom PAM has judged.
+///
+/// # Errors
+/// As above.
+pub(super) fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
     let grant = open_grant(entered.ready.visit, way)?;
     if grant.asked_by.uid == grant.owner.uid {
         seal::ask(&entered, &grant)?;
@@ -54,16 +58,18 @@ fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
     // Whatever comes now, the session is closed.
     let _ = session::put_right(Stage::Judged);
     let seconds = clock::since_boot().saturating_sub(started).as_secs();
-    let how = ended.as_ref().map_or("failed", |end| end.word());
-    if let Some(line) = ended.as_ref().ok().and_then(|end| end.farewell()) {
+    let (end, last) =
+        (ended.as_ref().ok().map(|(end, _)| *end), ended.as_ref().map_or(&going.grant, |(_, grant)| grant));
+    if let Some(line) = end.and_then(End::farewell) {
         link.farewell(&format!("tmux-gate: {line}\n"));
     }
-    link.left(ended.as_ref().map_or(1, |end| end.status()));
-    let _ = judged.record(ready, &Event::Left { deal: &deal, how, seconds });
+    link.left(end.map_or(Status::FAILED, End::status));
+    let how = end.map_or("failed", End::word);
+    let _ = judged.record(ready, &Event::Left { deal: &parties::deal(last, last.terms()), how, seconds });
     let doom = Doom::after(judged.settings.time_limit);
     opened.close();
     drop(doom);
-    ended.map(|end| end.status())
+    ended.map(|(end, _)| end.status())
 }
 
 /// The caller's grant that is meant, good now.
@@ -91,7 +97,7 @@ fn open(grant: Grant, now: &Moment) -> Result<Grant, Error> {
     let not_now = |id: &GrantId, why| Err(Error::NotNow(id.clone(), why));
     match grant.standing(now) {
         Standing::Open(_) => Ok(grant),
-        Standing::Pending(_) => not_now(&grant.id, "it waits for its approval"),
+        Standing::Pending(_) => Err(Error::NotYet(grant.id.clone())),
         Standing::Over(_) => not_now(&grant.id, "it is over"),
     }
 }
@@ -100,7 +106,6 @@ fn open(grant: Grant, now: &Moment) -> Result<Grant, Error> {
 pub(super) struct Going {
     pub grant: Grant,
     pub terms: Terms,
-    pub until: Moment,
     pub owner: super::caller::Caller,
     pub home: Home,
     pub session: (u32, SessionName),
@@ -108,7 +113,7 @@ pub(super) struct Going {
 
 impl Going {
     fn of(ready: &Ready<'_>, grant: Grant, way: &Way) -> Result<Self, Error> {
-        let (terms, until) = limits(&grant)?;
+        let (terms, _) = limits(&grant)?;
         let owner = parties::caller_of(&grant.owner)?;
         let none = || Error::NoSession(owner.name.clone());
         let home = match ready.runtime.home(owner.uid) {
@@ -126,7 +131,7 @@ impl Going {
         let question = tmux::list_sessions(&tmux::socket(owner.uid), tmux::SESSIONS);
         let answer = tmux::as_owner(&ready.settings.tmux, &owner.asking(ready.gate_group, &home), &question)?;
         let session = tmux::find_session(&answer, named).ok_or_else(none)?;
-        Ok(Self { grant, terms, until, owner, home, session })
+        Ok(Self { grant, terms, owner, home, session })
     }
 }
 
@@ -142,8 +147,11 @@ pub(super) fn limits(grant: &Grant) -> Result<(Terms, Moment), Error> {
     let State::Approved { until, access } = &grant.state else {
         return Err(Error::NotNow(grant.id.clone(), "it is over"));
     };
+    // A rule that became shorter shortens what it gave, and gives nobody back what was taken off since.
     let started = grant.approvals.last().map(|last| &last.at);
     let shortened = started.filter(|_| terms.lifetime < granted.lifetime).map(|at| at.after(terms.lifetime));
+    let until =
+        shortened.into_iter().chain([until.clone()]).min_by_key(|until| until.wall).unwrap_or_else(|| until.clone());
     let terms = Terms { access: terms.access.min(*access), ..terms };
-    Ok((terms, shortened.unwrap_or_else(|| until.clone())))
+    Ok((terms, until))
 }

@@ -5,6 +5,7 @@ mod approve;
 mod asking;
 mod attach;
 mod caller;
+mod change;
 mod check;
 mod end;
 mod entrance;
@@ -14,11 +15,14 @@ mod explain;
 mod facts;
 mod guest;
 mod join;
+mod limit;
 mod list;
 mod parties;
 mod request;
 mod seal;
 mod ssh_key;
+mod tell;
+mod wait;
 mod who;
 
 use std::os::fd::AsFd;
@@ -120,10 +124,10 @@ fn privileged(visit: &Visit, needs: Needs) -> Result<(), Error> {
 fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
     match command {
         Command::Attach(session) => attach::run(visit, session),
-        Command::Request(place, wish) => request::request(visit, place, wish),
+        Command::Request(place, wish, patience) => request::request(visit, place, wish, patience),
         Command::Invite(user, session, wish) => request::invite(visit, &user, session, wish),
         Command::Approve(id, less) => approve::approve(visit, &id, less),
-        Command::Change(id, into) => approve::change(visit, &id, into),
+        Command::Change(id, into) => change::change(visit, &id, into),
         Command::Deny(id, reason) => end::deny(visit, &id, reason.as_ref()),
         Command::Revoke(target) => end::revoke(visit, &target),
         Command::Join(way) => join::run(visit, &way),

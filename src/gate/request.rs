@@ -3,9 +3,9 @@
 
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
-use super::{Visit, answer_with, parties, seal};
+use super::{Visit, answer_with, parties, seal, wait};
 use crate::audit::{Event, Step};
-use crate::cli::{Place, Sealing, Wish};
+use crate::cli::{Patience, Place, Sealing, Wish};
 use crate::grants::{Approval, Grant, Party, State, Store};
 use crate::ident::{Name, SessionName};
 use crate::policy::{self, Pair, Terms};
@@ -14,7 +14,7 @@ use crate::policy::{self, Pair, Terms};
 ///
 /// # Errors
 /// Status 77 where no rule gives so much; the store's.
-pub fn request(visit: &Visit, place: Place, wish: Wish) -> Result<u8, Error> {
+pub fn request(visit: &Visit, place: Place, wish: Wish, patience: Patience) -> Result<u8, Error> {
     let ready = entrance::prepare(visit)?;
     entrance::pass(&ready, |entered| {
         let owner = parties::named(&place.owner)?;
@@ -25,7 +25,8 @@ pub fn request(visit: &Visit, place: Place, wish: Wish) -> Result<u8, Error> {
         let (grant, said) = asked.add(&entered, wish, None)?;
         let (id, owner) = (&grant.id, &grant.owner.name);
         answer_with(&format!("{id}: requested; {owner} may approve it with: tmux-gate approve {id}\n{said}"))?;
-        Ok(Status::DONE)
+        entered.teller().requested(&grant);
+        wait::wait(entered, &grant, patience)
     })
 }
 
@@ -51,6 +52,10 @@ pub fn invite(visit: &Visit, user: &Name, session: Option<SessionName>, wish: Wi
             State::Requested {} | State::Ended { .. } => "others have to approve it as well".to_owned(),
         };
         answer_with(&format!("{id}: invited; {standing}\n{said}"))?;
+        match grant.state {
+            State::Approved { .. } => entered.teller().decided(&grant),
+            State::Requested {} | State::Ended { .. } => entered.teller().requested(&grant),
+        }
         Ok(Status::DONE)
     })
 }

@@ -92,7 +92,7 @@ fn left_of(guest: Guest, store: Option<&Store>, now: &Moment) -> (Guest, u64) {
 }
 
 /// Milliseconds as people read them: the two largest units, whole.
-fn short(milliseconds: u64) -> String {
+pub(super) fn short(milliseconds: u64) -> String {
     let seconds = milliseconds.div_ceil(1000);
     let rounded = if seconds >= 600 { seconds / 60 * 60 } else { seconds };
     format_duration(Duration::from_secs(rounded)).to_string().replace(' ', "")

@@ -206,14 +206,39 @@ impl Grant {
         }
     }
 
-    /// What was asked for, less what each approver took off.
+    /// What was asked for, less what each approver took off, and what was taken off since.
     #[must_use]
     pub fn terms(&self) -> Terms {
-        let asked = Terms { access: self.access, lifetime: self.lifetime };
+        let most = match &self.state {
+            State::Approved { access, .. } => self.access.min(*access),
+            State::Requested {} | State::Ended { .. } => self.access,
+        };
+        let asked = Terms { access: most, lifetime: self.lifetime };
         self.approvals.iter().fold(asked, |terms, one| Terms {
             access: terms.access.min(one.access),
             lifetime: terms.lifetime.min(one.lifetime),
         })
+    }
+
+    /// Would this be no more, in access and in time, than what an approved grant gives from `now` on?
+    #[must_use]
+    pub fn covers_less(&self, access: Access, lifetime: Option<Lifetime>, now: &Moment) -> bool {
+        match &self.state {
+            State::Approved { until, access: given } => {
+                let in_time = lifetime.is_none_or(|lifetime| now.after(lifetime).left(now) <= until.left(now));
+                access <= *given && in_time
+            }
+            State::Requested {} | State::Ended { .. } => false,
+        }
+    }
+
+    /// Takes something off an approved grant: what [`Grant::covers_less`] says of.
+    pub fn lower(&mut self, access: Access, lifetime: Option<Lifetime>, now: &Moment) {
+        if let State::Approved { until, access: given } = &mut self.state {
+            *given = access.min(*given);
+            let sooner = lifetime.map(|lifetime| now.after(lifetime)).filter(|end| end.left(now) < until.left(now));
+            *until = sooner.unwrap_or_else(|| until.clone());
+        }
     }
 
     /// Adds an approval; with `needed` of them, by as many people, the clock starts now.
@@ -309,6 +334,21 @@ pub(crate) mod tests {
         assert_eq!(grant.standing(&now(600, 1, "b")), Standing::Over(How::Expired), "the wall clock was set forward");
         assert_eq!(grant.standing(&now(500, 3, "c")), Standing::Open(100_000), "rebooted");
         assert_eq!(grant.standing(&now(601, 3, "c")), Standing::Over(How::Expired));
+    }
+
+    #[test]
+    fn an_approved_grant_can_be_lowered_and_never_raised() {
+        let mut grant = grant("k7q2mx", 1001, 1002);
+        let minutes = |minutes: u64| Lifetime::try_from(minutes * 60).ok();
+        assert!(!grant.covers_less(Access::ReadOnly, None, &moment(0)), "it is not approved yet");
+        grant.approve(approval(1001, 0, Access::ReadWrite, 600), 1);
+        assert!(grant.covers_less(Access::ReadOnly, minutes(5), &moment(300)));
+        assert!(!grant.covers_less(Access::ReadOnly, minutes(6), &moment(300)));
+        grant.lower(Access::ReadOnly, minutes(1), &moment(300));
+        assert_eq!((grant.terms().access, grant.standing(&moment(300))), (Access::ReadOnly, Standing::Open(60_000)));
+        assert!(!grant.covers_less(Access::ReadWrite, None, &moment(300)));
+        grant.lower(Access::ReadWrite, minutes(60), &moment(300));
+        assert_eq!((grant.terms().access, grant.standing(&moment(300))), (Access::ReadOnly, Standing::Open(60_000)));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Guest {
     pub since: Moment,
     /// His terminal.
     pub tty: String,
+    /// The inner terminal, on which his client is.
+    pub inner: String,
 }
 
 /// Being listed, until dropped or dead.
@@ -44,7 +46,7 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// Lists a guest, before he is let in.
+    /// Lists a guest, before he is let in. When his grant or his access changes he is listed anew before the old entry goes.
     ///
     /// # Errors
     /// mkdir(2), open(2), flock(2), write(2).
@@ -53,7 +55,7 @@ impl Presence {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             Ok(()) | Err(_) => {}
         }
-        let path = PathBuf::from(format!("{DIRECTORY}/{}.{}", guest.grant, std::process::id()));
+        let path = PathBuf::from(format!("{DIRECTORY}/{}.{}.{}", guest.grant, std::process::id(), guest.access));
         // Of a process that had this pid before, and is gone.
         let _ = fs::remove_file(&path);
         let flags = libc::O_NOFOLLOW;

@@ -3,6 +3,8 @@
 //!
 //! MUST: an explicit message for a verdict; every wait for the monitor bounded, except while the person's program runs.
 
+mod turns;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -15,9 +17,7 @@ use nix::sys::termios::Termios;
 use nix::unistd::{self, Pid};
 
 use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
-use super::reset;
 use crate::sys::entry;
-use crate::sys::files;
 use crate::sys::ids;
 use crate::sys::process::{self, Brood, Process};
 use crate::sys::tty::Tty;
@@ -56,6 +56,7 @@ pub enum NoVerdict {
 enum Phase {
     Judging(Instant, Option<Brood>),
     Opening(Instant),
+    Waiting,
     Running(Process),
     Closing(Instant, u8),
 }
@@ -73,6 +74,8 @@ struct Front<'a> {
     hung_up: bool,
     /// What a guest is told at the end, if it is a guest.
     farewell: Option<String>,
+    /// Ctrl-C came after the verdict: it ends a wait, and nothing else.
+    interrupted: bool,
     /// Why the monitor was told to give up while it judges: it has a moment to say so itself, to the person and the record.
     giving_up: Option<NoVerdict>,
     /// The link is closed since then: nothing more is heard, the monitor is waited for.
@@ -114,6 +117,7 @@ pub fn guard(tty: &Tty, limit: Duration, monitor: impl FnOnce(Upward) -> u8) -> 
         program: None,
         hung_up: false,
         farewell: None,
+        interrupted: false,
         giving_up: None,
         deaf: None,
     };
@@ -232,7 +236,7 @@ impl Front<'_> {
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Judging(when, _) | Phase::Opening(when) | Phase::Closing(when, _) => Some(when),
-            Phase::Running(_) => self.deaf.map(|since| since + self.limit),
+            Phase::Running(_) | Phase::Waiting => self.deaf.map(|since| since + self.limit),
         }
     }
 
@@ -254,6 +258,11 @@ impl Front<'_> {
                 self.phase = Phase::Running(program);
             }
             ToFront::Stopped => self.suspend(),
+            ToFront::Waiting => {
+                self.phase = Phase::Waiting;
+                self.end_wait();
+            }
+            ToFront::Waited => self.phase = Phase::Opening(Instant::now() + self.limit),
             ToFront::Left(status) => self.phase = Phase::Closing(Instant::now() + self.limit, status),
             ToFront::Farewell(line) => self.farewell = Some(line),
             ToFront::Over(status) => return Some(status),
@@ -268,6 +277,16 @@ impl Front<'_> {
                 self.give_up(NoVerdict::Interrupted);
             }
         } else if fatal {
+            self.link.send(ToMonitor::End);
+        } else if signal != Signal::SIGCHLD as u32 {
+            self.interrupted = true;
+            self.end_wait();
+        }
+    }
+
+    /// Also where Ctrl-C came a moment before the wait began.
+    fn end_wait(&self) {
+        if self.interrupted && matches!(self.phase, Phase::Waiting) {
             self.link.send(ToMonitor::End);
         }
     }
@@ -290,6 +309,7 @@ impl Front<'_> {
             Phase::Judging(..) => Ending::NoVerdict(why),
             Phase::Opening(_) if why == NoVerdict::TimedOut => Ending::NoVerdict(NoVerdict::Late),
             Phase::Opening(_) => Ending::NoVerdict(NoVerdict::Unopened),
+            Phase::Waiting => Ending::NoVerdict(why),
             Phase::Running(program) => {
                 program.signal(Signal::SIGKILL);
                 Ending::NoVerdict(NoVerdict::Cut)
@@ -313,83 +333,11 @@ impl Front<'_> {
         self.deaf = Some(Instant::now());
         match &self.phase {
             Phase::Judging(..) => true,
-            Phase::Opening(_) | Phase::Closing(..) => false,
+            Phase::Opening(_) | Phase::Waiting | Phase::Closing(..) => false,
             Phase::Running(program) => {
                 program.signal(Signal::SIGHUP);
                 false
             }
-        }
-    }
-
-    /// The program stopped itself: the shell's turn, until it continues this job. Where no shell could (a forced command
-    /// of sshd's), the program goes on at once.
-    fn suspend(&mut self) {
-        let Phase::Running(program) = &self.phase else {
-            return;
-        };
-        let (program, during) = (program.pid, self.tty.modes());
-        self.take_terminal(&self.modes);
-        if !self.wait_for_shell() {
-            self.link.send(ToMonitor::End);
-            return;
-        }
-        if let Ok(modes) = self.tty.modes() {
-            self.modes = modes;
-        }
-        if let Ok(during) = during {
-            let _ = self.tty.set_modes(&during);
-        }
-        let _ = self.tty.set_foreground(program);
-        self.link.send(ToMonitor::Resume);
-    }
-
-    /// Stops until the shell brings this job to the foreground; continued by `bg` it stops again, without taking the terminal
-    /// from whoever has it. False if that will not come: the terminal is gone, or we are told to end.
-    fn wait_for_shell(&mut self) -> bool {
-        for _ in 0..1024 {
-            process::stop_group();
-            while let Ok(Some(signal)) = self.signals.read_signal() {
-                if [Signal::SIGTERM as u32, Signal::SIGHUP as u32].contains(&signal.ssi_signo) {
-                    return false;
-                }
-            }
-            match self.tty.foreground() {
-                Some(group) if group == unistd::getpgrp() => return true,
-                Some(_) => {}
-                None => return false,
-            }
-        }
-        false
-    }
-
-    fn take_terminal(&self, modes: &Termios) {
-        let _ = self.tty.set_foreground(unistd::getpgrp());
-        let _ = self.tty.set_modes(modes);
-    }
-
-    /// The terminal as it was found, unless somebody else has it by now. What a killed program left switched on is switched
-    /// off.
-    fn give_back(&self, ending: Ending) {
-        match self.tty.foreground() {
-            Some(group) if group == unistd::getpgrp() => {}
-            // The program's, which was left, or killed by us.
-            Some(group) if self.program == Some(group) || !process::group_exists(group) => {
-                let _ = self.tty.set_foreground(unistd::getpgrp());
-            }
-            Some(_) | None => return,
-        }
-        let _ = match ending {
-            Ending::Over(_) | Ending::Unclosed(_) if self.program.is_some() => self.tty.set_modes(&self.modes),
-            // What was typed was an answer, or was going to be one.
-            Ending::Over(_) | Ending::Unclosed(_) | Ending::NoVerdict(_) => self.tty.set_modes_and_flush(&self.modes),
-        };
-        // A tmux whose server died leaves its screen as it was, and says so with its status.
-        if let Some(line) = &self.farewell {
-            self.tty.flush_input();
-            let _ = files::write_patiently(self.tty.as_fd(), reset::GUEST);
-            let _ = files::write_patiently(self.tty.as_fd(), line.as_bytes());
-        } else if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
-            let _ = files::write_patiently(self.tty.as_fd(), reset::OWN);
         }
     }
 }

@@ -22,6 +22,10 @@ pub enum ToFront {
     Stopped,
     /// It ended with this exit status; the session is being closed.
     Left(u8),
+    /// It waits for people, as long as that takes.
+    Waiting,
+    /// The waiting is over.
+    Waited,
     /// A line for the person once the terminal is given back.
     Farewell(String),
     /// Everything is closed, or nobody was let in. The exit status.
@@ -82,6 +86,17 @@ impl Upward {
             let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
             let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], left);
         }
+    }
+
+    /// Something that people decide is waited for: until [`Upward::waited`] the front has no time limit, and Ctrl-C asks for
+    /// the end.
+    pub fn waiting(&self) {
+        self.send(b"W");
+    }
+
+    /// The waiting is over, the time limit begins again.
+    pub fn waited(&self) {
+        self.send(b"D");
     }
 
     /// The program was stopped.
@@ -162,6 +177,8 @@ impl Downward {
         match (message.get(..length).unwrap_or_default(), rights) {
             ([b'V'], None) => Ok(Some(ToFront::Vouched)),
             ([b'S'], None) => Ok(Some(ToFront::Stopped)),
+            ([b'W'], None) => Ok(Some(ToFront::Waiting)),
+            ([b'D'], None) => Ok(Some(ToFront::Waited)),
             ([b'L', status], None) => Ok(Some(ToFront::Left(*status))),
             ([b'O', status], None) => Ok(Some(ToFront::Over(*status))),
             ([b'F', line @ ..], None) => Ok(Some(ToFront::Farewell(String::from_utf8_lossy(line).into_owned()))),

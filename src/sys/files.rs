@@ -207,6 +207,21 @@ pub fn is_this_program(path: &Path) -> bool {
     own.dev() == other.dev() && own.ino() == other.ino()
 }
 
+/// Where this very program is, if its path can be written into a command as it is.
+pub fn this_program() -> Option<String> {
+    let path = fs::read_link("/proc/self/exe").ok()?.into_os_string().into_string().ok()?;
+    let plain = path.starts_with('/') && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    plain.then_some(path)
+}
+
+/// Nothing to read, and room for everything.
+///
+/// # Errors
+/// open(2).
+pub fn null() -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).write(true).open("/dev/null")
+}
+
 /// Writes all of it, also to what somebody else made non-blocking (a tmux server does that to the terminal it shares), for
 /// a second at most after each byte that was taken.
 ///

@@ -276,24 +276,38 @@ pub fn signals(signals: &[Signal]) -> io::Result<SignalFd> {
 /// # Errors
 /// A parent's entry in /proc that cannot be read, or makes no sense.
 pub fn uids_behind() -> io::Result<Vec<Uid>> {
-    let unclear = || io::Error::from(io::ErrorKind::InvalidData);
     let login = fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| Uid::parse(text.trim()).ok());
     let mut uids: Vec<Uid> = login.into_iter().collect();
     let mut pid = std::process::id();
     // Deeper than any honest tree.
     for _ in 0..1024 {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()).ok_or_else(unclear)
-        };
-        uids.push(Uid::parse(field("Uid:")?).map_err(|_| unclear())?);
-        pid = field("PPid:")?.parse().map_err(|_| unclear())?;
+        uids.push(Uid::parse(&field_of(pid, "Uid:")?).map_err(|_| unclear())?);
+        pid = field_of(pid, "PPid:")?.parse().map_err(|_| unclear())?;
         if pid == 0 {
             return Ok(uids);
         }
     }
     Err(unclear())
+}
+
+/// The parent of the leader of this process's session: what opened its terminal for it.
+///
+/// # Errors
+/// getsid(2), the leader's entry in /proc.
+pub fn session_leader_parent() -> io::Result<u32> {
+    let leader = unistd::getsid(None)?.as_raw().unsigned_abs();
+    field_of(leader, "PPid:")?.parse().map_err(|_| unclear())
+}
+
+/// The first word of a line of proc_pid_status(5).
+fn field_of(pid: u32, name: &str) -> io::Result<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    Ok(line.and_then(|rest| rest.split_whitespace().next()).ok_or_else(unclear)?.to_owned())
+}
+
+fn unclear() -> io::Error {
+    io::ErrorKind::InvalidData.into()
 }
 
 /// A process, as /proc shows it to root.

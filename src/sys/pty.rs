@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
-use nix::pty::{PtyMaster, posix_openpt, unlockpt};
+use nix::pty::{PtyMaster, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd;
 
@@ -37,6 +37,14 @@ pub fn open() -> io::Result<(Master, Slave)> {
 }
 
 impl Master {
+    /// What the terminal is called in this namespace, `/dev/pts/3`: to tell it from others, never to open it.
+    ///
+    /// # Errors
+    /// ptsname_r(3).
+    pub fn name(&self) -> io::Result<String> {
+        Ok(ptsname_r(&self.0)?)
+    }
+
     /// Resizes the terminal; the kernel sends SIGWINCH if that changed anything.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use nix::unistd;
 
 use crate::sys::entry;
+use crate::sys::files;
 use crate::sys::ids::{self, Identity};
 use crate::sys::process;
 
@@ -50,7 +51,7 @@ pub fn as_owner(tmux: &Path, owner: &Identity, arguments: &[String]) -> Result<V
 fn become_tmux(tmux: &Path, owner: &Identity, arguments: &[String], answer: &OwnedFd) -> u8 {
     let prepared = || -> Option<()> {
         unistd::setsid().ok()?;
-        let null = File::options().read(true).write(true).open("/dev/null").ok()?;
+        let null = files::null().ok()?;
         unistd::dup2_stdin(&null).ok()?;
         unistd::dup2_stdout(answer).ok()?;
         unistd::dup2_stderr(&null).ok()?;

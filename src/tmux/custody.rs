@@ -9,7 +9,7 @@
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
@@ -124,6 +124,15 @@ impl Runtime {
         Ok(Home { directory, path, uid, group: gid })
     }
 
+    /// Everybody whose directory is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn everybody(&self) -> Result<Vec<Uid>, Error> {
+        let names = files::names_in(self.directory.as_fd()).map_err(|e| Error::Io(RUNTIME.to_owned(), e))?;
+        Ok(names.iter().filter_map(|name| Uid::parse(name).ok()).collect())
+    }
+
     /// Looks at the user's directory and makes it first if it is not there. Needs root.
     ///
     /// # Errors
@@ -164,6 +173,12 @@ impl Runtime {
                 if error == Errno::EEXIST { Ok(()) } else { Err(error) }
             }
         }
+    }
+}
+
+impl AsFd for Runtime {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 

@@ -4,13 +4,14 @@
 
 mod ask;
 mod custody;
+pub mod guests;
 
 use std::path::Path;
 
 pub use ask::{Error as AskError, as_owner};
 pub use custody::{Error as CustodyError, Home, Runtime, Socket};
 
-use crate::ident::{Access, SessionName, Uid};
+use crate::ident::{SessionName, Uid};
 use crate::sys::files::{self, Weakness};
 
 /// Which session to attach to.
@@ -68,16 +69,6 @@ pub fn list_sessions(socket: &str, format: &str) -> Vec<String> {
     words(&["tmux", "-u", "-N", "-S", socket, "list-sessions", "-F", format])
 }
 
-/// Attaches a guest's client to `session`, as the owner, with nothing of the guest's environment (`-E`); never starts a server.
-#[must_use]
-pub fn attach_guest(socket: &str, session: u32, access: Access) -> Vec<String> {
-    let target = format!("${session}");
-    match access {
-        Access::ReadOnly => words(&["tmux", "-N", "-S", socket, "attach-session", "-E", "-r", "-t", &target]),
-        Access::ReadWrite => words(&["tmux", "-N", "-S", socket, "attach-session", "-E", "-t", &target]),
-    }
-}
-
 /// The format of [`find_session`] and [`last_used`].
 pub const SESSIONS: &str = "#{session_activity} #{session_id} #{session_name}";
 
@@ -93,31 +84,6 @@ pub fn find_session(answer: &[u8], named: Option<&SessionName>) -> Option<(u32, 
     };
     let found = lines.filter_map(parse).filter(|(_, _, name)| named.is_none_or(|named| named == name));
     found.max_by_key(|(when, id, _)| (*when, *id)).map(|(_, id, name)| (id, name))
-}
-
-/// Keeps a guest from being carried to another session when his ends: the client is detached then.
-#[must_use]
-pub fn detach_on_destroy(socket: &str, session: u32) -> Vec<String> {
-    words(&["tmux", "-N", "-S", socket, "set-option", "-t", &format!("${session}:"), "detach-on-destroy", "on"])
-}
-
-/// Prints the prefix keys of a session.
-#[must_use]
-pub fn show_prefixes(socket: &str, session: u32) -> Vec<String> {
-    let (target, format) = (format!("${session}:"), "#{prefix} #{prefix2}");
-    words(&["tmux", "-N", "-S", socket, "display-message", "-p", "-t", &target, format])
-}
-
-/// The bytes of prefix keys that are one byte: `C-b` is 2.
-#[must_use]
-pub fn prefix_bytes(answer: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(answer);
-    let byte = |key: &str| match key.as_bytes() {
-        [b'C', b'-', letter @ (b'a'..=b'z' | b'@'..=b'_')] => Some(letter & 0x1f),
-        [printable @ 0x21..=0x7e] => Some(*printable),
-        _ => None,
-    };
-    text.split_whitespace().filter_map(byte).collect()
 }
 
 /// Prints a line a pane of all sessions, in `format`.

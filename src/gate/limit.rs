@@ -1,0 +1,167 @@
+//! How long, and how much, does an approved grant hold from now on? Both clocks, the grant's file and the rules are watched.
+//!
+//! MUST: whoever asks waits for all of it. Never: a wait of its own; an end that asks anybody.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::Error;
+use super::{join, parties};
+use crate::config;
+use crate::grants::{Grant, How, Moment, Standing, Store};
+use crate::ident::Access;
+use crate::sys::clock::Alarm;
+use crate::sys::files::Watch;
+use crate::sys::process::Doom;
+
+/// How long before the end it is announced, in milliseconds.
+const WARNINGS: [u64; 2] = [300_000, 60_000];
+
+/// Files of the users database, as far as it is files.
+const PEOPLE: [&str; 2] = ["group", "passwd"];
+
+/// What came of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nothing that concerns this grant.
+    Nothing,
+    /// So many milliseconds are left.
+    Warning(u64),
+    /// The grant, or the one that took its place, gives something else now.
+    Changed,
+    /// It is over.
+    Over(Over),
+}
+
+/// How it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// In the grant's own way.
+    Grant(How),
+    /// The rules, or the people, are others than they were.
+    Forbidden,
+}
+
+/// A grant and its end.
+pub(super) struct Limit {
+    pub grant: Grant,
+    pub access: Access,
+    until: Moment,
+    watch: Watch,
+    alarm: Alarm,
+    wall: Alarm,
+    warning: Alarm,
+}
+
+impl Limit {
+    /// Watches first and looks then: what changed before is seen here, what changes later wakes us.
+    ///
+    /// # Errors
+    /// [`Error::NotNow`] for a grant that is over already; system calls.
+    pub(super) fn on(grant: Grant) -> Result<Self, Error> {
+        let places = [Path::new(Store::directory()), Path::new("/etc/tmux-gate"), Path::new("/etc")];
+        let watch = Watch::on(&places).map_err(Error::Session)?;
+        let id = grant.id.clone();
+        let (grant, access, until) = standing(&grant)?.map_err(|_| Error::NotNow(id, "it is over"))?;
+        let (alarm, wall, warning) = alarms(&until)?;
+        Ok(Self { grant, access, until, watch, alarm, wall, warning })
+    }
+
+    /// What is to be waited for; the place that [`Limit::look`] is told of.
+    pub(super) fn watched(&self) -> [BorrowedFd<'_>; 4] {
+        [self.alarm.as_fd(), self.wall.as_fd(), self.warning.as_fd(), self.watch.as_fd()]
+    }
+
+    /// What it means that something is to be read at that place of [`Limit::watched`]. Whatever is not understood is the end.
+    pub(super) fn look(&mut self, place: usize) -> News {
+        match place {
+            2 => self.warn(),
+            3 => self.look_again(),
+            _ => News::Over(Over::Grant(How::Expired)),
+        }
+    }
+
+    /// Milliseconds until the end.
+    pub(super) fn left(&self) -> u64 {
+        parties::now().map_or(0, |now| self.until.left(&now))
+    }
+
+    fn warn(&mut self) -> News {
+        let left = self.left();
+        match next_warning(left) {
+            Ok(alarm) => {
+                self.warning = alarm;
+                News::Warning(left)
+            }
+            Err(_) => News::Over(Over::Forbidden),
+        }
+    }
+
+    fn look_again(&mut self) -> News {
+        let (own, configuration) = (Store::file_of(&self.grant), Path::new(config::PATH).file_name());
+        let concerns =
+            |name: &String| *name == own || Some(name.as_ref()) == configuration || PEOPLE.contains(&name.as_str());
+        if let Some(names) = self.watch.changed()
+            && !names.iter().any(concerns)
+        {
+            return News::Nothing;
+        }
+        // A users database that is silent gives nobody more time: then this process ends, and the guest with it.
+        let left = Duration::from_millis(self.left()).saturating_sub(Duration::from_secs(1));
+        let Ok(_doom) = Doom::after(left.min(config::TIME_LIMIT)) else { return News::Over(Over::Forbidden) };
+        match standing(&self.grant) {
+            Ok(Ok((grant, access, until))) => self.take(grant, access, until),
+            Ok(Err(how)) => News::Over(Over::Grant(how)),
+            Err(_) => News::Over(Over::Forbidden),
+        }
+    }
+
+    fn take(&mut self, grant: Grant, access: Access, until: Moment) -> News {
+        if (&grant, access, &until) == (&self.grant, self.access, &self.until) {
+            return News::Nothing;
+        }
+        let Ok((alarm, wall, warning)) = alarms(&until) else { return News::Over(Over::Forbidden) };
+        (self.alarm, self.wall, self.warning) = (alarm, wall, warning);
+        (self.grant, self.access, self.until) = (grant, access, until);
+        News::Changed
+    }
+}
+
+fn alarms(until: &Moment) -> Result<(Alarm, Alarm, Alarm), Error> {
+    let left = until.left(&parties::now()?);
+    let alarm = Alarm::after(Duration::from_millis(left)).map_err(Error::Session)?;
+    let wall = Alarm::at_wall(until.wall).map_err(Error::Session)?;
+    Ok((alarm, wall, next_warning(left)?))
+}
+
+/// The next announcement's; after the last one it never rings before the end does.
+fn next_warning(left: u64) -> Result<Alarm, Error> {
+    // Less than this is one that was just made.
+    let until = WARNINGS.iter().filter_map(|before| left.checked_sub(*before)).find(|until| *until > 500);
+    Alarm::after(Duration::from_millis(until.unwrap_or(left.saturating_add(60_000)))).map_err(Error::Session)
+}
+
+/// The grant that holds now, this one or the one that took its place, with what store and rules say of it; or how it ended.
+fn standing(grant: &Grant) -> Result<Result<(Grant, Access, Moment), How>, Error> {
+    let store = Store::open()?;
+    let mut current = store.find(&grant.id)?.ok_or_else(|| Error::NoGrant(grant.id.clone()))?;
+    let now = parties::now()?;
+    // Each change makes one more link.
+    for _ in 0..16 {
+        let how = match current.standing(&now) {
+            Standing::Open(_) => {
+                let (terms, until) = join::limits(&current)?;
+                return Ok(if until.left(&now) == 0 { Err(How::Expired) } else { Ok((current, terms.access, until)) });
+            }
+            Standing::Pending(_) => return Ok(Err(How::Revoked)),
+            Standing::Over(how) => how,
+        };
+        let next = |one: &Grant| one.follows.as_ref() == Some(&current.id) && one.owner == current.owner;
+        match store.of_guest(current.guest.uid)?.into_iter().find(next).filter(|_| how == How::Replaced) {
+            Some(follower) => current = follower,
+            None => return Ok(Err(how)),
+        }
+    }
+    Ok(Err(How::Replaced))
+}
