@@ -160,8 +160,9 @@ fn a_guest_in_a_session_that_was_not_granted_is_out_and_the_owners_options_are_h
     bob.expect_inside();
     assert_eq!(alice.inside("tmux show -t work -v detach-on-destroy").text.trim(), "on");
     bob.send("\x02)");
-    bob.expect("its owner has detached you");
+    bob.expect("you were detached");
     assert_eq!(bob.status(), 0);
+    host.syslog_wait(&["event=left", "how=detached"]);
     host.wait_until("her options", || host.clients().len() == 1);
     assert_eq!(alice.inside("tmux show -t work -v detach-on-destroy").text.trim(), "off");
     assert_eq!(
@@ -184,6 +185,44 @@ fn a_monitor_that_is_killed_leaves_nothing_in_the_owners_server() {
 }
 
 #[test]
+fn each_end_has_its_own_word() {
+    let host = host();
+    let mut alice = work(&host);
+    alice.inside("tmux new-session -d -s other");
+    let mut bob = asks_and_waits(&host, "--for 30m");
+    chooses(&mut alice, 1);
+    bob.expect_inside();
+    let killed = |name: &str| {
+        let gates = host.processes();
+        let relay = gates.iter().find(|one| one.comm == "tmux-gate:relay").expect("a relay");
+        let victim = gates.iter().find(|one| one.comm == name && one.ppid == relay.ppid).expect("the victim");
+        host.must(&["kill", "-9", &victim.pid.to_string()]);
+    };
+    killed("tmux-gate:relay");
+    bob.expect("a process of the gate's was killed");
+    assert_eq!(bob.status(), 1);
+    host.syslog_wait(&["event=left", "how=cut"]);
+    let id = host.must(&["sh", "-c", "ls /var/lib/tmux-gate/grants"])[..6].to_owned();
+    joins(&mut bob, &id);
+    killed("tmux: client");
+    bob.expect("a process of the gate's was killed");
+    assert_eq!(bob.status(), 1);
+    joins(&mut bob, &id);
+    alice.send("tmux detach-client -a\r");
+    bob.expect("you were detached");
+    assert_eq!(bob.status(), 0);
+    joins(&mut bob, &id);
+    alice.send("clear; tmux kill-session -t other; exit\r");
+    bob.expect("the session has ended");
+    assert_eq!(bob.status(), 0);
+    host.syslog_wait(&["event=left", "how=ended"]);
+    bob.attempt(&format!("tmux-gate join {id}"));
+    bob.expect("Password: ");
+    bob.send("bob's secret\r");
+    bob.expect("has no such session now");
+}
+
+#[test]
 fn nothing_is_approved_where_a_guest_types_and_a_popup_is_where_he_does_not_see() {
     let host = host();
     let mut alice = work(&host);
@@ -191,8 +230,10 @@ fn nothing_is_approved_where_a_guest_types_and_a_popup_is_where_he_does_not_see(
     let id = requested(&host, &mut bob, "--for 30m --read-write");
     does(&mut host.person("alice"), "alice", &format!("tmux-gate approve {id} --read-only"), &[]);
     joins(&mut bob, &id);
-    does(&mut carol, "carol", &format!("tmux-gate request alice/work --for 5m {REASON}"), &[]);
     alice.expect_screen("Deny");
+    alice.send("q");
+    does(&mut carol, "carol", &format!("tmux-gate request alice/work --for 5m {REASON}"), &[]);
+    alice.expect_screen("carol, read-only, 5m");
     alice.send("q");
     let waiting = host.syslog_wait(&["event=requested", "guest=carol"]);
     let other = waiting.split_once("grant=").expect("an id").1[..6].to_owned();
@@ -210,10 +251,10 @@ fn nothing_is_approved_where_a_guest_types_and_a_popup_is_where_he_does_not_see(
     bob.expect("read-write, ");
     let said = outside.command(&format!("tmux-gate revoke {other}"));
     assert_eq!(said.status, 0);
-    does(&mut carol, "carol", &format!("tmux-gate request alice/work --for 6m {REASON}"), &[]);
+    does(&mut host.person("dave"), "dave", &format!("tmux-gate request alice/work --for 6m {REASON}"), &[]);
     let last = host.events().into_iter().rfind(|l| l.contains("event=requested")).expect("a request");
     let last = last.split_once("grant=").expect("an id").1[..6].to_owned();
-    alice.expect_screen("Deny");
+    alice.expect_screen("dave, read-only, 6m");
     alice.send("q");
     alice.send(format!("clear; tmux display-popup -E -E 'tmux-gate approve {last}'\r"));
     alice.expect_screen("bob is in this session");

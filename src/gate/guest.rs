@@ -40,8 +40,12 @@ pub(super) struct Visiting<'a> {
 pub(super) enum End {
     /// The guest left.
     Left,
-    /// The session, its server or the client ended, or the owner detached the guest.
-    Closed,
+    /// The session is there no more.
+    Ended,
+    /// The session is there still: its owner detached the guest, or the guest went to one that was not granted.
+    Detached,
+    /// A process of the visit was killed.
+    Cut,
     /// The guest's terminal is gone, or a shutdown.
     HungUp,
     /// The time is over.
@@ -57,7 +61,9 @@ impl End {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Left => "left",
-            Self::Closed => "closed",
+            Self::Ended => "ended",
+            Self::Detached => "detached",
+            Self::Cut => "cut",
             Self::HungUp => "hung-up",
             Self::Expired => "expired",
             Self::Taken(How::Replaced) => "replaced",
@@ -70,7 +76,9 @@ impl End {
     pub(super) fn farewell(self) -> Option<&'static str> {
         match self {
             Self::Left | Self::HungUp => None,
-            Self::Closed => Some("the session has ended, or its owner has detached you"),
+            Self::Ended => Some("the session has ended"),
+            Self::Detached => Some("you were detached, by the owner or for a session that was not granted"),
+            Self::Cut => Some("a process of the gate's was killed; join again"),
             Self::Expired => Some("the grant's time is over"),
             Self::Taken(How::Replaced) => Some("the grant was changed; join again by the new one (tmux-gate list)"),
             Self::Taken(_) => Some("the grant was taken away"),
@@ -81,7 +89,7 @@ impl End {
     /// For the owner, after the guest's name.
     fn of_guest(self) -> &'static str {
         match self {
-            Self::Left | Self::Closed | Self::HungUp => "has left",
+            Self::Left | Self::Ended | Self::Detached | Self::HungUp | Self::Cut => "has left",
             Self::Expired => "is out: the time is over",
             Self::Taken(_) => "is out: the grant was taken away",
             Self::Forbidden => "is out: the rules do not let him in any more",
@@ -91,8 +99,8 @@ impl End {
     /// The exit status: a guest who was cut off was refused.
     pub(super) fn status(self) -> u8 {
         match self {
-            Self::Left | Self::Closed => 0,
-            Self::HungUp => 1,
+            Self::Left | Self::Ended | Self::Detached => 0,
+            Self::HungUp | Self::Cut => 1,
             Self::Expired | Self::Taken(_) | Self::Forbidden => 77,
         }
     }
@@ -109,11 +117,13 @@ pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
     let presence = visiting.list(&limit, &inner)?;
     let (monitor_end, relay_end) = relay::pair().map_err(Error::Session)?;
     let escort = visiting.start(&inner, (master, slave), relay_end)?;
-    let mut visit = Visit { visiting, limit, inner, relay: monitor_end, presence };
+    let mut visit = Visit { visiting, limit, inner, relay: monitor_end, presence, hears: true };
     loop {
-        let [end, wall, warning, watch] = visit.limit.watched();
-        let end = match escort.wait(&[end, wall, warning, watch, visit.relay.as_fd()]) {
-            Happening::Gone => Some(visit.heard()?.unwrap_or(End::Closed)),
+        let mut watched = visit.limit.watched().to_vec();
+        watched.extend(visit.hears.then(|| visit.relay.as_fd()));
+        let end = match escort.wait(&watched) {
+            Happening::Gone => Some(visit.heard()?.unwrap_or(End::Detached)),
+            Happening::Killed => Some(visit.heard()?.unwrap_or(End::Cut)),
             Happening::Asked => Some(End::HungUp),
             Happening::Readable(4) => visit.heard()?,
             Happening::Readable(place) => visit.look(place),
@@ -122,6 +132,7 @@ pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
             // The relay stops by itself if it can; with the escort's drop it is killed, and the client with it.
             let _ = visit.relay.send(&ToRelay::End);
             drop(escort);
+            let end = visit.looked_into(end);
             visit.tell(&format!("{} {}", visit.limit.grant.guest.name, end.of_guest()));
             return Ok((end, visit.limit.grant));
         }
@@ -135,12 +146,14 @@ struct Visit<'a> {
     inner: String,
     relay: MonitorEnd,
     presence: Presence,
+    /// The relay may have more to say.
+    hears: bool,
 }
 
 impl Visit<'_> {
-    /// What the relay has to say; the last of it when it is gone.
-    fn heard(&self) -> Result<Option<End>, Error> {
-        loop {
+    /// What the relay has to say.
+    fn heard(&mut self) -> Result<Option<End>, Error> {
+        while self.hears {
             match self.relay.heard() {
                 Ok(Some(ToMonitor::Ready)) => self.tell(&self.arrival()),
                 Ok(Some(ToMonitor::Behind)) => {}
@@ -148,9 +161,11 @@ impl Visit<'_> {
                 Ok(Some(ToMonitor::HungUp)) => return Ok(Some(End::HungUp)),
                 Ok(Some(ToMonitor::Refused(why))) => return Err(Error::Unsandboxed(why)),
                 Ok(None) => return Ok(None),
-                Err(_) => return Ok(Some(End::Closed)),
+                // It has ended, or ends: how is seen then.
+                Err(Gone) => self.hears = false,
             }
         }
+        Ok(None)
     }
 
     /// Something happened to the clocks, the grant or the rules.
@@ -165,7 +180,20 @@ impl Visit<'_> {
             News::Over(Over::Forbidden) => return Some(End::Forbidden),
         };
         // A relay that does not hear may relay still.
-        said.err().map(|Gone| End::Closed)
+        said.err().map(|Gone| End::Cut)
+    }
+
+    /// The client has ended: because the session has?
+    fn looked_into(&self, end: End) -> End {
+        let going = self.visiting.going;
+        let question = tmux::list_sessions(&tmux::socket(going.owner.uid), tmux::SESSIONS);
+        let owner = going.owner.asking(self.visiting.ready.gate_group, &going.home);
+        let is_there = || {
+            let answer = tmux::as_owner(&self.visiting.judged.settings.tmux, &owner, &question);
+            // A server that hangs is there.
+            answer.map_or(true, |answer| tmux::has_session(&answer, going.session.0))
+        };
+        if end == End::Detached && !is_there() { End::Ended } else { end }
     }
 
     fn say(&self, line: &str) -> Result<(), Gone> {

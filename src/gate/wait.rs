@@ -56,7 +56,7 @@ fn decision(link: &Upward, grant: &Grant) -> Result<Grant, Error> {
         };
         let lapse = Alarm::after(Duration::from_millis(left)).map_err(Error::Session)?;
         match nobody.wait(&[lapse.as_fd(), watch.as_fd()]) {
-            Happening::Gone | Happening::Asked => return Err(Error::NotYet(grant.id.clone())),
+            Happening::Gone | Happening::Killed | Happening::Asked => return Err(Error::NotYet(grant.id.clone())),
             Happening::Readable(_) => drop(watch.changed()),
         }
     }

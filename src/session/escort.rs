@@ -14,8 +14,10 @@ use crate::sys::process::{self, Change, Process};
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
-    /// A process of the visit ended.
+    /// A process of the visit ended by itself.
     Gone,
+    /// A signal ended a process of the visit, and not ours.
+    Killed,
     /// The front, or root, asks for the end: the terminal hung up, or a shutdown.
     Asked,
     /// Something is to be read from the watched descriptor at this place.
@@ -71,8 +73,9 @@ impl<'a> Escort<'a> {
                     return Happening::Asked;
                 }
             }
-            if self.members.iter().any(has_ended) {
-                return Happening::Gone;
+            let ends: Vec<Happening> = self.members.iter().filter_map(end_of).collect();
+            if let Some(end) = ends.iter().find(|end| **end == Happening::Killed).or(ends.first()) {
+                return *end;
             }
             if self.link.heard() == Some(ToMonitor::End) {
                 return Happening::Asked;
@@ -85,14 +88,14 @@ impl<'a> Escort<'a> {
 }
 
 /// A stopped one goes on: whoever stopped it has gained nothing.
-fn has_ended(member: &Process) -> bool {
-    match process::change_of(member.pid) {
-        Some(Change::Exited(_) | Change::Killed) => true,
-        Some(Change::Stopped | Change::Frozen) => {
+fn end_of(member: &Process) -> Option<Happening> {
+    match process::change_of(member.pid)? {
+        Change::Exited(_) => Some(Happening::Gone),
+        Change::Killed => Some(Happening::Killed),
+        Change::Stopped | Change::Frozen => {
             member.signal(Signal::SIGCONT);
-            false
+            None
         }
-        None => false,
     }
 }
 

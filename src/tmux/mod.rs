@@ -86,6 +86,13 @@ pub fn find_session(answer: &[u8], named: Option<&SessionName>) -> Option<(u32, 
     found.max_by_key(|(when, id, _)| (*when, *id)).map(|(_, id, name)| (id, name))
 }
 
+/// Is a session of that id in the answer to [`SESSIONS`]?
+#[must_use]
+pub fn has_session(answer: &[u8], session: u32) -> bool {
+    let id = format!("${session}");
+    String::from_utf8_lossy(answer).lines().any(|line| line.split(' ').nth(1) == Some(id.as_str()))
+}
+
 /// Prints a line a pane of all sessions, in `format`.
 #[must_use]
 pub fn list_panes(socket: &str, format: &str) -> Vec<String> {
