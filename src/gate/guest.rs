@@ -116,7 +116,7 @@ pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
     let inner = master.name().map_err(Error::Session)?;
     let presence = visiting.list(&limit, &inner)?;
     let (monitor_end, relay_end) = relay::pair().map_err(Error::Session)?;
-    let escort = visiting.start(&inner, (master, slave), relay_end)?;
+    let escort = visiting.start(&inner, limit.access, (master, slave), relay_end)?;
     let mut visit = Visit { visiting, limit, inner, relay: monitor_end, presence, hears: true };
     loop {
         let mut watched = visit.limit.watched().to_vec();
@@ -260,7 +260,13 @@ impl<'a> Visiting<'a> {
     }
 
     /// Client first, relay second: whatever dies, the other is killed.
-    fn start(&self, inner: &str, terminal: (Master, Slave), relay_end: RelayEnd) -> Result<Escort<'a>, Error> {
+    fn start(
+        &self,
+        inner: &str,
+        access: Access,
+        terminal: (Master, Slave),
+        relay_end: RelayEnd,
+    ) -> Result<Escort<'a>, Error> {
         let (master, slave) = terminal;
         let owner = self.going.owner.asking(self.ready.gate_group, &self.going.home);
         let preparing = guests::receive(&tmux::socket(self.going.owner.uid), &self.client(inner));
@@ -269,7 +275,7 @@ impl<'a> Visiting<'a> {
 
         let own = unistd::getpid();
         let mut escort = Escort::new(self.link).map_err(Error::Session)?;
-        escort.add(|| self.become_client(&slave, own)).map_err(Error::Session)?;
+        escort.add(|| self.become_client(&slave, own, access)).map_err(Error::Session)?;
         drop(slave);
         escort
             .add(|| {
@@ -279,7 +285,7 @@ impl<'a> Visiting<'a> {
                     link: &relay_end,
                     monitor: own,
                     identity: &identity,
-                    access: self.going.terms.access,
+                    access,
                     prefixes: &prefixes,
                     sandbox: Sandbox::Required,
                 })
@@ -291,7 +297,7 @@ impl<'a> Visiting<'a> {
     }
 
     /// The owner's client, wholly as the owner, with an environment made from nothing.
-    fn become_client(&self, slave: &Slave, monitor: unistd::Pid) -> u8 {
+    fn become_client(&self, slave: &Slave, monitor: unistd::Pid, access: Access) -> u8 {
         let (owner, kept) = (&self.going.owner, &self.ready.visit.environment);
         let prepared = || -> Option<()> {
             slave.take().ok()?;
@@ -302,7 +308,7 @@ impl<'a> Visiting<'a> {
         };
         if prepared().is_some() {
             let socket = tmux::socket(owner.uid);
-            let arguments = guests::attach(&socket, self.going.session.0, self.going.terms.access);
+            let arguments = guests::attach(&socket, self.going.session.0, access);
             let _ = process::exec(&self.judged.settings.tmux.to_string_lossy(), &arguments, &kept.for_guest());
         }
         69
