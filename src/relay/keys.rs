@@ -33,6 +33,7 @@ enum State {
 }
 
 const ESC: u8 = 0x1b;
+const CTRL_B: u8 = 0x02;
 const CTRL_C: u8 = 0x03;
 const PASTED: &[u8] = b"\x1b[201~";
 
@@ -51,10 +52,11 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// `prefixes`: the keys of tmux's `prefix` and `prefix2`, where they are one byte.
+    /// `prefixes`: the keys of tmux's `prefix` and `prefix2`, where they are one byte. The owner's server says what they are, and
+    /// may say anything: tmux's own C-b is one as well.
     pub fn new(prefixes: &[u8]) -> Self {
         Self {
-            prefixes: prefixes.to_vec(),
+            prefixes: [prefixes, &[CTRL_B]].concat(),
             state: State::Ground,
             numbers: Vec::with_capacity(LONGEST),
             prefixed: false,

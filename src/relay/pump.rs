@@ -32,12 +32,16 @@ const CHUNKS: usize = 16;
 const HOLD: Duration = Duration::from_secs(1);
 /// How long a terminal may take nothing of what is left when the session is at its end.
 const LAST: Duration = Duration::from_secs(3);
+/// How long a session may take nothing of what is typed; then the rest is only looked through for a way out.
+const DEAF: Duration = Duration::from_secs(5);
 /// How long a line of the gate's stays.
 const NOTICE: Duration = Duration::from_secs(5);
 /// Between two sizes: each makes the owner's server draw.
 const RESIZE: Duration = Duration::from_millis(50);
 /// prefix `d` in a row that end what a session does not.
 const DETACHES: u32 = 3;
+/// Before any byte of the session: keeps the title and enters the other screen. Whoever forked the relay puts both back.
+pub(super) const BEGIN: &[u8] = b"\x1b[22;0t\x1b[?1049h";
 
 /// Goes on, or ends with a last word.
 type Turn = ControlFlow<Option<ToMonitor>>;
@@ -66,6 +70,8 @@ pub struct Pump<'a> {
     filter: Filter,
     /// For the session.
     typed: Queue,
+    /// Since when the session takes nothing of that.
+    deaf: Option<Instant>,
     /// For the terminal.
     printed: Queue,
     chunk: [u8; CHUNK],
@@ -90,6 +96,7 @@ impl<'a> Pump<'a> {
             keys: Keys::new(place.prefixes),
             filter: Filter::new(),
             typed: Queue::new(),
+            deaf: None,
             printed: Queue::new(),
             chunk: [0; CHUNK],
             flow: Flow::Passing,
@@ -103,6 +110,7 @@ impl<'a> Pump<'a> {
     /// Relays until there is nothing to relay, and exits. Nothing is dropped any more: the sandbox knows no close(2).
     pub fn run(mut self) -> ! {
         self.pass_size();
+        self.printed.bytes.extend_from_slice(BEGIN);
         self.link.send(ToMonitor::Ready);
         let last_word = loop {
             if let Break(last_word) = self.turn() {
@@ -130,7 +138,7 @@ impl<'a> Pump<'a> {
         if !session.is_empty() {
             self.read_session(now);
         }
-        self.write_session();
+        self.write_session(now);
         self.write_terminal(now)?;
         self.settle(now)
     }
@@ -141,7 +149,7 @@ impl<'a> Pump<'a> {
             let input = if input { PollFlags::POLLIN } else { PollFlags::empty() };
             if output { input | PollFlags::POLLOUT } else { input }
         };
-        let terminal = wanted(!self.typed.is_full(), !self.printed.is_empty());
+        let terminal = wanted(self.reads_terminal(Instant::now()), !self.printed.is_empty());
         let session = wanted(self.reads_session(), !self.typed.is_empty());
         let mut fds = [
             PollFd::new(self.link.as_fd(), PollFlags::POLLIN),
@@ -167,7 +175,9 @@ impl<'a> Pump<'a> {
             Flow::Passing | Flow::Dropping => None,
         };
         let notice = self.notice.as_ref().map(|(_, until)| *until);
-        [flow, notice, self.resize].into_iter().flatten().min()
+        let deaf = self.deaf.filter(|_| self.typed.is_full()).map(|since| since + DEAF);
+        let deaf = deaf.filter(|when| *when > Instant::now());
+        [flow, notice, deaf, self.resize].into_iter().flatten().min()
     }
 
     fn obey(&mut self, now: Instant) -> Turn {
@@ -231,9 +241,14 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Nobody types more than the session takes; but a session that takes nothing keeps nobody from leaving.
+    fn reads_terminal(&self, now: Instant) -> bool {
+        !self.typed.is_full() || self.deaf.is_some_and(|since| since + DEAF <= now)
+    }
+
     fn read_terminal(&mut self, now: Instant) -> Turn {
         for _ in 0..CHUNKS {
-            if self.typed.is_full() {
+            if !self.reads_terminal(now) {
                 break;
             }
             match unistd::read(self.tty, &mut self.chunk) {
@@ -258,6 +273,7 @@ impl<'a> Pump<'a> {
         }
         match self.access {
             Access::ReadOnly => {}
+            Access::ReadWrite if self.typed.is_full() => {}
             Access::ReadWrite => self.typed.bytes.extend_from_slice(bytes),
         }
         Continue(())
@@ -305,13 +321,16 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn write_session(&mut self) {
+    fn write_session(&mut self, now: Instant) {
         if self.typed.is_empty() {
             return;
         }
         match unistd::write(self.master, self.typed.waiting()) {
-            Ok(taken) => self.typed.take(taken),
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Ok(taken) => {
+                self.typed.take(taken);
+                self.deaf = None;
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => _ = self.deaf.get_or_insert(now),
             // At its end: there is nobody to type for.
             Err(_) => self.typed.clear(),
         }

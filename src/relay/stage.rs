@@ -14,6 +14,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{self, Pid};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
+use super::pump::BEGIN;
 use super::{Place, Sandbox, ToMonitor, ToRelay, live, pair};
 use crate::ident::{Access, Uid};
 use crate::relay::MonitorEnd;
@@ -127,9 +128,14 @@ fn make_raw(fd: BorrowedFd<'_>) {
 impl Stage {
     /// A relay that relays.
     pub fn ready(access: Access) -> Self {
-        let stage = Setting::with(access).raise();
-        stage.expect(ToMonitor::Ready);
-        stage
+        Setting::with(access).raise().begun()
+    }
+
+    /// It relays, and has shown its own first bytes.
+    pub fn begun(self) -> Self {
+        self.expect(ToMonitor::Ready);
+        assert_eq!(self.shown(BEGIN.len()), BEGIN);
+        self
     }
 
     pub fn terminal(&self) -> BorrowedFd<'_> {

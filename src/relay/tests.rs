@@ -97,8 +97,7 @@ fn without_the_sandbox_that_is_required_nothing_is_relayed() {
 #[test]
 fn without_the_sandbox_that_is_wanted_all_is_relayed() {
     for (before, _) in LACKING {
-        let stage = Setting { before, sandbox: Sandbox::Wanted, ..Setting::with(Access::ReadOnly) }.raise();
-        stage.expect(ToMonitor::Ready);
+        let stage = Setting { before, sandbox: Sandbox::Wanted, ..Setting::with(Access::ReadOnly) }.raise().begun();
         give(stage.session(), b"shown");
         assert_eq!(stage.shown(5), b"shown");
     }

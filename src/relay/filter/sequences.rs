@@ -61,7 +61,7 @@ pub fn write(params: &Params, intermediates: &[u8], last: char, out: &mut Vec<u8
 
 /// Those of the modes that pass, one by one.
 fn modes(numbers: &[u16], intermediates: &[u8], last: char, out: &mut Vec<u8>) {
-    for mode in numbers.iter().filter(|mode| mode_passes(intermediates, **mode, last)) {
+    for mode in numbers.iter().filter(|mode| mode_passes(intermediates, **mode)) {
         out.extend_from_slice(b"\x1b[");
         out.extend_from_slice(intermediates);
         number(*mode, out);
@@ -69,14 +69,13 @@ fn modes(numbers: &[u16], intermediates: &[u8], last: char, out: &mut Vec<u8>) {
     }
 }
 
-/// The alternate screen is entered and not left: once there the owner never paints on the guest's own screen again, and
-/// the end of the session goes back to it.
-fn mode_passes(intermediates: &[u8], mode: u16, last: char) -> bool {
+/// Not the alternate screen: the relay entered it before the first byte, and only the end goes back. Entered twice, some
+/// terminals forget where the guest's cursor was.
+fn mode_passes(intermediates: &[u8], mode: u16) -> bool {
     match (intermediates, mode) {
         // Application cursor keys; the cursor blinks, is visible; columns as a scrolling region; mouse; bracketed
         // paste; updates in one piece.
         (b"?", 1 | 12 | 25 | 69 | 1000 | 1002 | 1003 | 1005 | 1006 | 2004 | 2026) => true,
-        (b"?", 47 | 1047 | 1049) => last == 'h',
         // The cursor is less visible, in screen and tmux.
         (b"", 34) => true,
         _ => false,

@@ -46,7 +46,7 @@ fn what_tmux_draws_with_passes_as_it_is() {
          \x1b[E\x1b[F\x1b[7G\x1b[I\x1b[Z\x1b[4`\x1b[4a\x1b[9d\x1b[2e\x1b[H\x1b[24;80H\x1b[5;6f\x1b[@\x1b[2L\
          \x1b[2M\x1b[2P\x1b[9X\x1b[3S\x1b[3T\x1b[r\x1b[2;10r\x1b[s\x1b[4;40s\x1b[J\x1b[1J\x1b[2J\x1b[K\x1b[1K\
          \x1b[2K\x1b[32;1;1;9;40$x\x1b[0 q\x1b[6 q\x1b[34h\x1b[34l\x1b[?1h\x1b[?1l\x1b[?12l\x1b[?25h\x1b[?25l\
-         \x1b[?47h\x1b[?1047h\x1b[?1049h\x1b[?69h\x1b[?69l\x1b[?1000h\x1b[?1002h\x1b[?1003l\x1b[?1005l\
+         \x1b[?69h\x1b[?69l\x1b[?1000h\x1b[?1002h\x1b[?1003l\x1b[?1005l\
          \x1b[?1006h\x1b[?2004h\x1b[?2026h\x1b[?2026l\x1b[0m\x1b[1;2;3;4;5;7;8;9m\
          \x1b[21;22;29;30;37;39;40;47;49;53;55;59;90;97;100;107m\x1b[38;5;208m\x1b[48;2;0;40;255m\
          \x1b[38:5:208m\x1b[48:2:0:40:255m\x1b[58:2::255:0:1m\x1b[58;5;1;4:3;31m\
@@ -131,7 +131,7 @@ const DROPPED: &[(&str, &str)] = &[
     ),
     (
         "the guest's own screen, what has scrolled away, all at once",
-        "\x1b[?47l\x1b[?1047l\x1b[?1049l\x1b[?1048h\x1b[3J\x1b[22J\x1b[?2J\x1b[?2K\x1bc\x1b[!p\x1bl\x1bm\
+        "\x1b[?47h\x1b[?1047h\x1b[?1049h\x1b[?47l\x1b[?1047l\x1b[?1049l\x1b[?1048h\x1b[3J\x1b[22J\x1b[?2J\x1b[?2K\x1bc\x1b[!p\x1bl\x1bm\
          \x1b[b\x1b[9b",
     ),
     ("tab stops", "\x1bH\x1b[g\x1b[3g\x1b[?5W\x1b[W"),

@@ -25,6 +25,16 @@ fn the_ways_out_are_q_control_c_and_a_prefix_with_d() {
 }
 
 #[test]
+fn no_list_of_prefixes_takes_the_ways_out_away() {
+    for prefixes in [b"".as_slice(), b"\x01", b"d", b"q", b"\x03", b"dq\x03\x02"] {
+        let typed = |input: &[u8]| Keys::new(prefixes).typed(input, Instant::now());
+        assert_eq!(typed(b"q"), Some(Pressed::Quit), "{prefixes:?}");
+        assert_eq!(typed(b"\x03"), Some(Pressed::Quit), "{prefixes:?}");
+        assert_eq!(typed(b"\x02d\x02d\x02d"), Some(Pressed::Detach(3)), "{prefixes:?}");
+    }
+}
+
+#[test]
 fn of_the_ways_out_in_one_read_the_loudest_counts() {
     let typed = |input: &[u8]| Keys::new(&[2]).typed(input, Instant::now());
     assert_eq!(typed(b"x"), None);

@@ -100,6 +100,35 @@ fn a_read_write_guest_leaves_a_session_that_reads_nothing() {
     stage.expect_end(&[ToMonitor::Left]);
 }
 
+#[test]
+fn a_read_write_guest_leaves_a_session_that_reads_nothing_of_all_that_he_pasted() {
+    let stage = Stage::ready(Access::ReadWrite);
+    let start = Instant::now();
+    thread::scope(|threads| {
+        threads.spawn(|| give(stage.terminal(), &[b'x'; 300_000]));
+        threads.spawn(|| {
+            assert!(!wait_for(stage.parent.as_fd(), PollFlags::POLLIN, start + DEAF), "it ended");
+        });
+    });
+    assert!(start.elapsed() >= DEAF, "what he pasted was thrown away before its time");
+    give(stage.terminal(), b"\x02d\x02d\x02d");
+    stage.expect_end(&[ToMonitor::Left]);
+}
+
+#[test]
+fn a_session_that_reads_late_reads_all() {
+    let typed = noise(11, 300_000);
+    let stage = Stage::ready(Access::ReadWrite);
+    thread::scope(|threads| {
+        threads.spawn(|| give(stage.terminal(), &typed));
+        thread::sleep(DEAF * 3 / 5); // it is busy
+        let mut read = take(stage.session(), 100_000);
+        thread::sleep(DEAF * 3 / 5);
+        read.extend(take(stage.session(), typed.len() - read.len()));
+        assert!(read == typed, "what was read is not what was typed");
+    });
+}
+
 const MUCH: usize = 2 << 20;
 
 /// Types and shows at once, as a terminal does.

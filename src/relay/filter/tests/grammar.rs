@@ -61,7 +61,7 @@ fn control_sequence(body: &str, last: u8) -> bool {
     let numbers = |most| body.is_empty() || body.split(';').all(is_number) && body.split(';').count() <= most;
     match last {
         b'm' => rendition(body),
-        b'h' | b'l' => mode(body, last),
+        b'h' | b'l' => mode(body),
         b'J' | b'K' => ["", "1", "2"].contains(&body),
         b'H' | b'f' | b'r' | b's' => numbers(2),
         b'q' => body.len() == 2 && body.ends_with(' ') && ('0'..='6').contains(&body.chars().next().unwrap()),
@@ -73,9 +73,9 @@ fn control_sequence(body: &str, last: u8) -> bool {
     }
 }
 
-fn mode(body: &str, last: u8) -> bool {
-    let both = ["34", "?1", "?12", "?25", "?69", "?1000", "?1002", "?1003", "?1005", "?1006", "?2004", "?2026"];
-    both.contains(&body) || last == b'h' && ["?47", "?1047", "?1049"].contains(&body)
+fn mode(body: &str) -> bool {
+    let known = ["34", "?1", "?12", "?25", "?69", "?1000", "?1002", "?1003", "?1005", "?1006", "?2004", "?2026"];
+    known.contains(&body)
 }
 
 fn rendition(body: &str) -> bool {
@@ -110,7 +110,7 @@ fn rendition(body: &str) -> bool {
 #[test]
 fn the_grammar_notices_what_is_not_in_it() {
     for wrong in [
-        "\x1b[c|\x1b[3J|\x1b[?1049l|\x1b[?1004h|\x1b[m|\x1b[11m|\x1b[38;5;256m|\x1b[99999A|\x1b[01A|\x1b[1;2A|\x1b[3"
+        "\x1b[c|\x1b[3J|\x1b[?1049h|\x1b[?1049l|\x1b[?1004h|\x1b[m|\x1b[11m|\x1b[38;5;256m|\x1b[99999A|\x1b[01A|\x1b[1;2A|\x1b[3"
             .split('|'),
         "\x1bc|\x1b|\x1bPq\x1b\\|\x1b]52;c;x\x1b\\|\x1b]12;?\x1b\\|\x1b]2;x\x07|\x1b]2;x|\u{9b}|\u{202e}|\x05|\x7f"
             .split('|'),

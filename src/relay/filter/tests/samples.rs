@@ -24,14 +24,14 @@ const SAMPLES: &[Sample] = &[
     Sample {
         terminal: "xterm-256color",
         recorded: include_str!("samples/xterm-256color.txt"),
-        dropped: "CSI ?1004h|CSI ?1004l|CSI ?1049l|CSI ?2031h|CSI ?2031l|CSI ?7727h|CSI ?7727l|CSI ?996n|CSI 0c|\
+        dropped: "CSI ?1004h|CSI ?1004l|CSI ?1049h|CSI ?1049l|CSI ?2031h|CSI ?2031l|CSI ?7727h|CSI ?7727l|CSI ?996n|CSI 0c|\
              CSI 14t|CSI 18t|CSI 22;0;0t|CSI 23;0;0t|CSI >0c|CSI >0q|CSI >4;2m|CSI >4m|OSC 10;?|OSC 11;?|\
              OSC 52;;CiQ=|OSC 7;",
     },
     Sample {
         terminal: "screen",
         recorded: include_str!("samples/screen.txt"),
-        dropped: "CSI ?1004h|CSI ?1004l|CSI ?1049l|CSI ?7727h|CSI ?7727l|CSI >0c|CSI >0q",
+        dropped: "CSI ?1004h|CSI ?1004l|CSI ?1049h|CSI ?1049l|CSI ?7727h|CSI ?7727l|CSI >0c|CSI >0q",
     },
     Sample {
         terminal: "linux",
