@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use nix::sys::termios::{self, FlushArg, SetArg, Termios};
 use nix::unistd::{self, Pid};
@@ -100,6 +103,21 @@ impl Tty {
     /// Throws away what was typed and not read.
     pub fn flush_input(&self) {
         let _ = termios::tcflush(&self.fd, FlushArg::TCIFLUSH);
+    }
+
+    /// Reads and throws away what is typed until nothing came for `quiet`, for `most` at most: a flush does not reach what is
+    /// still on its way.
+    pub fn swallow(&self, quiet: Duration, most: Duration) {
+        let until = Instant::now() + most;
+        let mut late = [0; 4096];
+        while Instant::now() < until {
+            let quiet = PollTimeout::try_from(quiet).unwrap_or(PollTimeout::ZERO);
+            match poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], quiet) {
+                Ok(1) if matches!(unistd::read(&self.fd, &mut late), Ok(1..)) => {}
+                Err(Errno::EINTR) => {}
+                _ => return,
+            }
+        }
     }
 
     /// The process group in the foreground; `None` if the terminal is gone.

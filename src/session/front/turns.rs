@@ -71,17 +71,18 @@ impl Front<'_> {
             }
             Some(_) | None => return,
         }
+        if let Some(line) = &self.farewell {
+            reset::send_home(self.tty, line, ending);
+            let _ = self.tty.set_modes_and_flush(&self.modes);
+            return;
+        }
         let _ = match ending {
             Ending::Over(_) | Ending::Unclosed(_) if self.program.is_some() => self.tty.set_modes(&self.modes),
             // What was typed was an answer, or was going to be one.
             Ending::Over(_) | Ending::Unclosed(_) | Ending::NoVerdict(_) => self.tty.set_modes_and_flush(&self.modes),
         };
         // A tmux whose server died leaves its screen as it was, and says so with its status.
-        if let Some(line) = &self.farewell {
-            self.tty.flush_input();
-            let _ = files::write_patiently(self.tty.as_fd(), reset::GUEST);
-            let _ = files::write_patiently(self.tty.as_fd(), line.as_bytes());
-        } else if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
+        if matches!(self.phase, Phase::Running(_) | Phase::Closing(_, 1..)) {
             let _ = files::write_patiently(self.tty.as_fd(), reset::OWN);
         }
     }
