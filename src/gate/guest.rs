@@ -303,7 +303,7 @@ impl<'a> Visiting<'a> {
             slave.take().ok()?;
             self.inheritance.give().ok()?;
             entry::leave_nothing_of_ours();
-            ids::become_for_good(&owner.asking(self.ready.gate_group, &self.going.home)).ok()?;
+            ids::become_another_for_good(&owner.asking(self.ready.gate_group, &self.going.home)).ok()?;
             process::die_with(monitor).ok()
         };
         if prepared().is_some() {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -10,6 +11,9 @@ use nix::sys::signalfd::SignalFd;
 
 use super::link::{ToMonitor, Upward};
 use crate::sys::process::{self, Change, Process};
+
+/// How long what was killed may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +108,7 @@ impl Drop for Escort<'_> {
         for member in &self.members {
             member.signal(Signal::SIGKILL);
         }
-        for member in &self.members {
-            process::reap(member.pid);
-        }
+        // The owner may trace her client, and wait for it no more.
+        process::reap_killed(&self.members, GRACE);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{self, Gid};
 
@@ -111,6 +112,24 @@ pub struct Identity {
 pub fn become_for_good(identity: &Identity) -> Result<(), Broken> {
     init_groups(&identity.groups)?;
     become_caller(identity.uid, identity.gid, identity.effective_gid)
+}
+
+/// The same for a program of somebody else's than the caller: the caller's session keyring (keyrings(7)), with his tickets in it,
+/// stays behind.
+///
+/// # Errors
+/// [`Broken`]: end the process.
+pub fn become_another_for_good(identity: &Identity) -> Result<(), Broken> {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let anonymous = std::ptr::null::<libc::c_char>();
+    // SAFETY: keyctl(2) with numbers and no name: a new, empty keyring takes the place of the inherited one.
+    match unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) } {
+        // A kernel without keyrings, or a container that keeps everybody from them.
+        -1 if [Errno::ENOSYS, Errno::EPERM].contains(&Errno::last()) => {}
+        -1 => return Err(Broken::Call("keyctl", io::Error::last_os_error())),
+        _ => {}
+    }
+    become_for_good(identity)
 }
 
 /// Becomes `uid` for good with the supplementary groups that are there, and proves it.

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -118,6 +119,18 @@ pub fn change_of(pid: Pid) -> Option<Change> {
         WaitStatus::Stopped(_, Signal::SIGSTOP) => Some(Change::Frozen),
         WaitStatus::Stopped(..) => Some(Change::Stopped),
         _ => None,
+    }
+}
+
+/// Waits for children that were killed, all together for `limit` at most. Whoever traces one may keep its end to himself, and what
+/// is stuck in the kernel does not end: neither holds us up.
+pub fn reap_killed(children: &[Process], limit: Duration) {
+    let until = Instant::now() + limit;
+    for child in children {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let _ = poll(&mut [PollFd::new(child.as_fd(), PollFlags::POLLIN)], left);
+        let _ = waitpid(child.pid, Some(WaitPidFlag::WNOHANG));
     }
 }
 

@@ -44,7 +44,8 @@ pub fn as_owner(tmux: &Path, owner: &Identity, arguments: &[String]) -> Result<V
     drop(writer);
     let answer = read_all(File::from(reader));
     child.signal(Signal::SIGKILL);
-    process::reap(child.pid);
+    // A hostile server may have had it traced, and its end is kept from us then.
+    process::reap_killed(&[child], PATIENCE);
     answer
 }
 
@@ -56,7 +57,7 @@ fn become_tmux(tmux: &Path, owner: &Identity, arguments: &[String], answer: &Own
         unistd::dup2_stdout(answer).ok()?;
         unistd::dup2_stderr(&null).ok()?;
         entry::leave_nothing_of_ours();
-        ids::become_for_good(owner).ok()
+        ids::become_another_for_good(owner).ok()
     };
     if prepared().is_some() {
         let _ = process::exec(&tmux.to_string_lossy(), arguments, &[]);
