@@ -13,8 +13,10 @@ use crate::policy::Terms;
 
 /// How long a request waits for its approval, in seconds.
 pub const LAPSE: u64 = 3600;
-/// How many requests of one person may wait.
+/// How many requests of one person may wait, or have come to nothing within an hour.
 pub const MOST_PENDING: usize = 16;
+/// How many grants one person may have asked for within an hour, or have open, in all.
+pub const MOST_IN_AN_HOUR: usize = 256;
 
 /// Somebody, as he was called then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,12 +191,25 @@ impl Grant {
                 0 => Standing::Over(How::Lapsed),
                 left => Standing::Pending(left),
             },
+            State::Approved { .. } if self.is_before_its_time(now) => Standing::Over(How::Expired),
             State::Approved { until, .. } => match until.left(now) {
                 0 => Standing::Over(How::Expired),
                 left => Standing::Open(left),
             },
             State::Ended { how, .. } => Standing::Over(*how),
         }
+    }
+
+    /// Since a reboot the wall clock is all there is: one that stands before the approval was set back, and nobody knows how far.
+    fn is_before_its_time(&self, now: &Moment) -> bool {
+        self.approvals.last().is_some_and(|last| last.at.boot != now.boot && now.wall < last.at.wall)
+    }
+
+    /// As one that was put away is read: over, whatever was written of it last.
+    fn laid_to_rest(mut self) -> Self {
+        let at = self.approvals.last().map_or(&self.asked_at, |last| &last.at).clone();
+        self.end(How::Revoked, at, None);
+        self
     }
 
     fn lapse(&self) -> Moment {
@@ -241,8 +256,11 @@ impl Grant {
         }
     }
 
-    /// Adds an approval; with `needed` of them, by as many people, the clock starts now.
+    /// Adds an approval, unless it does not wait for one any more; with `needed` of them, by as many people, the clock starts now.
     pub fn approve(&mut self, approval: Approval, needed: usize) {
+        if !matches!(self.standing(&approval.at), Standing::Pending(_)) {
+            return;
+        }
         self.approvals.retain(|one| one.by.uid != approval.by.uid);
         let now = approval.at.clone();
         self.approvals.push(approval);
@@ -334,6 +352,43 @@ pub(crate) mod tests {
         assert_eq!(grant.standing(&now(600, 1, "b")), Standing::Over(How::Expired), "the wall clock was set forward");
         assert_eq!(grant.standing(&now(500, 3, "c")), Standing::Open(100_000), "rebooted");
         assert_eq!(grant.standing(&now(601, 3, "c")), Standing::Over(How::Expired));
+        grant.approvals[0].at = now(300, 300, "b");
+        assert_eq!(grant.standing(&now(299, 3, "c")), Standing::Over(How::Expired), "rebooted, and the clock set back");
+    }
+
+    #[test]
+    fn no_way_to_set_the_wall_clock_gives_anybody_more_time() {
+        for lifetime in [1, 600, 30 * 24 * 3600] {
+            let mut grant =
+                Grant { lifetime: Lifetime::try_from(lifetime).expect("a lifetime"), ..grant("k7q2mx", 1, 2) };
+            grant.approve(approval(1, 0, Access::ReadOnly, lifetime), 1);
+            for really in [0, 1, lifetime / 2, lifetime - 1, lifetime, lifetime + 1, 2 * lifetime] {
+                for (set, boot) in
+                    [-86_400_i64, -3600, -1, 0, 1, 3600, 86_400].into_iter().flat_map(|s| [(s, "b"), (s, "c")])
+                {
+                    let wall = moment(really).wall.saturating_add_signed(set * 1000);
+                    let since_boot = if boot == "b" { really * 1000 } else { 5000 };
+                    let left = match grant.standing(&Moment { wall, boot: boot.to_owned(), since_boot }) {
+                        Standing::Open(left) => left,
+                        Standing::Pending(_) | Standing::Over(_) => 0,
+                    };
+                    let honest = lifetime.saturating_sub(really) * 1000;
+                    let most = if boot == "b" { honest } else { lifetime * 1000 };
+                    assert!(left <= most, "{lifetime} s, {really} s later, set by {set} s, boot {boot}: {left} ms");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_wait_any_more_is_not_approved() {
+        let mut lapsed = grant("k7q2mx", 1001, 1002);
+        lapsed.approve(approval(1001, 3600, Access::ReadOnly, 60), 1);
+        assert_eq!(lapsed.standing(&moment(3600)), Standing::Over(How::Lapsed));
+        let mut revoked = grant("k7q2mx", 1001, 1002);
+        revoked.end(How::Cancelled, moment(5), None);
+        revoked.approve(approval(1001, 6, Access::ReadOnly, 60), 1);
+        assert_eq!(revoked.standing(&moment(7)), Standing::Over(How::Cancelled));
     }
 
     #[test]

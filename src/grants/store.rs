@@ -1,25 +1,35 @@
 //! Where are the grants? One file each in a directory of root's: read, changed and written back under one lock, written
-//! beside and renamed, on the disk before anybody is told. A full disk refuses the new and harms nothing old.
+//! beside and renamed, on the disk before anybody is told. A full disk refuses the new and harms nothing old. What was over for
+//! long is put away below: found by its id, and read by nobody who looks for others.
 //!
 //! MUST: names made of ids and uids alone; what does not parse is refused by name, never guessed at.
-//! Never: the lock held while somebody is asked something.
+//! Never: the lock held while somebody is asked something, or by a process that its caller can stop.
+
+mod locked;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, openat};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::stat::{Mode, fstat};
 
-use super::{Grant, MOST_PENDING, Moment, Standing};
+use super::{Grant, MOST_PENDING};
 use crate::ident::{GrantId, Uid};
-use crate::sys::files;
+use crate::sys::{files, ids};
+
+pub use locked::Locked;
 
 const DIRECTORY: &str = "/var/lib/tmux-gate/grants";
 const LOCK: &str = ".lock";
 const NEW: &str = ".new.";
+/// Where grants are put away, each under its id alone.
+const ENDED: &str = "ended";
+/// In front of the name of a grant that is taking the place of the one that it follows: until both are written.
+const REPLACING: &str = ".replacing.";
 /// The largest file that is read.
 const LONGEST: u64 = 64 * 1024;
 /// How long somebody else may have the lock: reading and writing some small files.
@@ -46,19 +56,13 @@ pub enum Error {
     #[error("{DIRECTORY}: locked by another tmux-gate; try again")]
     Busy,
     /// Too many requests wait.
-    #[error("{MOST_PENDING} requests of yours wait already; cancel one (tmux-gate revoke ID), or wait")]
+    #[error("too many requests of yours, {MOST_PENDING} in an hour that nobody approved; wait for answers, or an hour")]
     Full,
 }
 
 /// The grants, to be read.
 pub struct Store {
     directory: OwnedFd,
-}
-
-/// The grants, to be changed: nobody else changes them meanwhile.
-pub struct Locked<'a> {
-    store: &'a Store,
-    _lock: Flock<File>,
 }
 
 impl Store {
@@ -90,7 +94,11 @@ impl Store {
     /// [`Error`].
     pub fn find(&self, id: &GrantId) -> Result<Option<Grant>, Error> {
         let named = |name: &FileName| name.id == *id;
-        Ok(self.read_all(named)?.pop())
+        match self.read_all(named)?.pop() {
+            Some(grant) => Ok(Some(grant)),
+            // It is put away, or was between the two looks: nothing comes back from there.
+            None => self.read_put_away(id),
+        }
     }
 
     /// The grants of this owner's sessions.
@@ -117,6 +125,16 @@ impl Store {
         self.read_all(|_| true)
     }
 
+    /// The same, without those that cannot be read: for whoever takes access away, and is not kept from it by another's damage.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn readable(&self) -> Result<Vec<Grant>, Error> {
+        let names = self.names()?;
+        let names = names.iter().filter_map(|name| FileName::parse(name));
+        Ok(names.filter_map(|name| self.read(&name).ok().flatten()).collect())
+    }
+
     /// The name of the grant's file, as inotify(7) tells of its change.
     #[must_use]
     pub fn file_of(grant: &Grant) -> String {
@@ -129,8 +147,17 @@ impl Store {
         DIRECTORY
     }
 
+    fn names(&self) -> Result<Vec<String>, Error> {
+        files::names_in(self.directory.as_fd()).map_err(|e| Error::Io(String::new(), e))
+    }
+
     fn read_all(&self, wanted: impl Fn(&FileName) -> bool) -> Result<Vec<Grant>, Error> {
-        let names = files::names_in(self.directory.as_fd()).map_err(|e| Error::Io(String::new(), e))?;
+        let mut names = self.names()?;
+        if names.iter().any(|name| name.starts_with(REPLACING)) {
+            // Somebody is at it, or died at it: then whoever has the lock puts it right.
+            let _ = self.lock_for(Duration::ZERO);
+            names = self.names()?;
+        }
         let names = names.iter().filter_map(|name| FileName::parse(name)).filter(wanted);
         let mut grants = Vec::new();
         for name in names {
@@ -142,29 +169,53 @@ impl Store {
     /// `None` for one that was put away since its name was read.
     fn read(&self, name: &FileName) -> Result<Option<Grant>, Error> {
         let shown = name.to_string();
-        let text = match files::read_small_at(self.directory.as_fd(), &shown, LONGEST) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::Io(shown, e)),
-        };
-        match serde_json::from_str::<Grant>(&text) {
-            Ok(grant) if FileName::of(&grant) == *name => Ok(Some(grant)),
-            Ok(_) | Err(_) => Err(Error::Foreign(shown)),
+        let grant = self.read_file(&shown)?;
+        if grant.as_ref().is_some_and(|grant| FileName::of(grant) != *name) {
+            return Err(Error::Foreign(shown));
         }
+        Ok(grant)
     }
 
-    /// Waits, five seconds at most, until nobody else changes grants.
+    fn read_put_away(&self, id: &GrantId) -> Result<Option<Grant>, Error> {
+        let shown = format!("{ENDED}/{id}");
+        let grant = self.read_file(&shown)?;
+        if grant.as_ref().is_some_and(|grant| grant.id != *id) {
+            return Err(Error::Foreign(shown));
+        }
+        Ok(grant.map(Grant::laid_to_rest))
+    }
+
+    fn read_file(&self, shown: &str) -> Result<Option<Grant>, Error> {
+        let text = match files::read_small_at(self.directory.as_fd(), shown, LONGEST) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(Error::Foreign(shown.to_owned())),
+            Err(e) => return Err(Error::Io(shown.to_owned(), e)),
+        };
+        serde_json::from_str(&text).map(Some).map_err(|_| Error::Foreign(shown.to_owned()))
+    }
+
+    /// Waits, five seconds at most, until nobody else changes grants. The process is root's wholly from then on, and takes no
+    /// signal while it holds the lock: whoever called it could else stop it there, and nobody could revoke anything.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Io`].
     pub fn lock(&self) -> Result<Locked<'_>, Error> {
+        self.lock_for(PATIENCE)
+    }
+
+    fn lock_for(&self, patience: Duration) -> Result<Locked<'_>, Error> {
         let fault = |errno: Errno| Error::Io(LOCK.to_owned(), errno.into());
+        if !nix::unistd::getuid().is_root() {
+            ids::become_root().map_err(|broken| Error::Io(LOCK.to_owned(), io::Error::other(broken)))?;
+        }
+        let unstoppable = Unstoppable::begin().map_err(fault)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(&self.directory, LOCK, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(fault)?;
-        let (mut file, until) = (File::from(file), Instant::now() + PATIENCE);
+        let (mut file, until) = (File::from(file), Instant::now() + patience);
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Locked { store: self, _lock: lock }.tidied()),
+                Ok(lock) => return Ok(Locked::begin(self, lock, unstoppable)),
                 Err((back, Errno::EAGAIN | Errno::EINTR)) if Instant::now() < until => file = back,
                 Err((_, Errno::EAGAIN)) => return Err(Error::Busy),
                 Err((_, errno)) => return Err(fault(errno)),
@@ -174,55 +225,18 @@ impl Store {
     }
 }
 
-impl Locked<'_> {
-    /// What a writer that was killed left: nobody knows of it.
-    fn tidied(self) -> Self {
-        for name in files::names_in(self.store.directory.as_fd()).unwrap_or_default() {
-            if name.starts_with(NEW) {
-                files::remove_at(self.store.directory.as_fd(), &name);
-            }
-        }
-        self
-    }
+/// No signal that can be put off reaches this process, also none of its terminal's, until this is dropped.
+struct Unstoppable(SigSet);
 
-    /// An id that no grant has.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn new_id(&self) -> Result<GrantId, Error> {
-        let taken = files::names_in(self.fd()).map_err(|e| Error::Io(String::new(), e))?;
-        loop {
-            let random = files::random().map_err(|e| Error::Io(String::new(), e))?;
-            let id = GrantId::from_random(random);
-            if !taken.iter().any(|name| name.starts_with(id.as_str())) {
-                return Ok(id);
-            }
-        }
+impl Unstoppable {
+    fn begin() -> nix::Result<Self> {
+        SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(Self)
     }
+}
 
-    /// Takes a new request, unless too many of that guest's wait.
-    ///
-    /// # Errors
-    /// [`Error::Full`], [`Error`].
-    pub fn add(&self, grant: &Grant, now: &Moment) -> Result<(), Error> {
-        let own = self.store.of_guest(grant.guest.uid)?;
-        let pending = own.iter().filter(|one| matches!(one.standing(now), Standing::Pending(_))).count();
-        if pending >= MOST_PENDING { Err(Error::Full) } else { self.put(grant) }
-    }
-
-    /// Writes it: when this returns it is on the disk, whole, or nothing is changed.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn put(&self, grant: &Grant) -> Result<(), Error> {
-        let name = FileName::of(grant).to_string();
-        let fault = |e| Error::Io(name.clone(), e);
-        let text = serde_json::to_vec(grant).map_err(|e| fault(e.into()))?;
-        files::replace_at(self.fd(), &format!("{NEW}{name}"), &name, &text).map_err(fault)
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.store.directory.as_fd()
+impl Drop for Unstoppable {
+    fn drop(&mut self) {
+        let _ = self.0.thread_set_mask();
     }
 }
 
@@ -255,99 +269,6 @@ impl std::fmt::Display for FileName {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{grant, moment};
-    use super::*;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    struct Place(std::path::PathBuf);
-
-    impl Place {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("tmux-gate-store-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir(&path).expect("a directory");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("its mode");
-            Self(path)
-        }
-
-        fn store(&self) -> Store {
-            Store::at(self.0.to_str().expect("UTF-8")).unwrap_or_else(|e| panic!("{e}"))
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[test]
-    fn what_was_put_is_found_by_id_by_owner_and_by_guest() {
-        let place = Place::new("found");
-        let store = place.store();
-        let (one, two) = (grant("k7q2mx", 1001, 1002), grant("aaaaaa", 1003, 1002));
-        let locked = store.lock().expect("the lock");
-        locked.put(&one).expect("put");
-        locked.put(&two).expect("put");
-        assert_eq!(store.find(&one.id).expect("readable"), Some(one.clone()));
-        assert_eq!(store.of_owner(one.owner.uid).expect("readable"), vec![one.clone()]);
-        assert_eq!(store.of_guest(one.guest.uid).expect("readable").len(), 2);
-        assert_eq!(store.find(&GrantId::parse("zzzzzz").expect("an id")).expect("readable"), None);
-        let mode = fs::metadata(place.0.join("k7q2mx.1001.1002")).expect("a file").permissions().mode();
-        assert_eq!(mode & 0o7777, 0o600);
-    }
-
-    #[test]
-    fn a_file_that_is_no_grant_is_named_and_what_a_killed_writer_left_is_nothing() {
-        let place = Place::new("foreign");
-        let store = place.store();
-        for text in ["", "{", "{\"id\":\"k7q2mx\"}", "null"] {
-            fs::write(place.0.join("k7q2mx.1001.1002"), text).expect("written");
-            let error = store.of_owner(grant("k7q2mx", 1001, 1002).owner.uid).expect_err(text);
-            assert!(error.to_string().contains("k7q2mx.1001.1002"), "{error}");
-        }
-        let other = serde_json::to_vec(&grant("k7q2mx", 1001, 1009)).expect("JSON");
-        fs::write(place.0.join("k7q2mx.1001.1002"), other).expect("written");
-        assert!(store.all().is_err(), "a grant under another name");
-        fs::remove_file(place.0.join("k7q2mx.1001.1002")).expect("removed");
-        fs::write(place.0.join(".new.k7q2mx.1001.1002"), "{").expect("written");
-        let _locked = store.lock().expect("the lock");
-        assert!(store.all().expect("readable").is_empty());
-        assert!(!place.0.join(".new.k7q2mx.1001.1002").exists());
-    }
-
-    #[test]
-    fn sixteen_requests_wait_and_no_more() {
-        let place = Place::new("many");
-        let store = place.store();
-        let locked = store.lock().expect("the lock");
-        for _ in 0..MOST_PENDING {
-            let id = locked.new_id().expect("an id");
-            locked.add(&Grant { id, ..grant("aaaaaa", 1001, 1002) }, &moment(1)).expect("room");
-        }
-        let one_more = Grant { id: locked.new_id().expect("an id"), ..grant("aaaaaa", 1001, 1002) };
-        assert!(matches!(locked.add(&one_more, &moment(1)), Err(Error::Full)));
-        locked.add(&one_more, &moment(3600)).expect("the others have lapsed");
-        let other = Grant { id: locked.new_id().expect("an id"), ..grant("aaaaaa", 1001, 1003) };
-        locked.add(&other, &moment(1)).expect("another guest's");
-    }
-
-    #[test]
-    fn others_wait_for_the_lock_and_a_directory_that_others_can_read_is_refused() {
-        let place = Place::new("weak");
-        let store = place.store();
-        let locked = store.lock().expect("the lock");
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| place.store().lock().map(|_| ()).is_ok());
-            std::thread::sleep(Duration::from_millis(20));
-            assert!(!other.is_finished());
-            drop(locked);
-            assert!(other.join().expect("a thread"));
-        });
-        fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).expect("its mode");
-        assert!(matches!(Store::at(place.0.to_str().expect("UTF-8")), Err(Error::Weak)));
-        assert!(matches!(Store::at("/nowhere/at/all"), Err(Error::Missing)));
-    }
-}
+mod power;
+#[cfg(test)]
+mod tests;
