@@ -9,7 +9,7 @@ use super::parties::{self, Part};
 use super::{Visit, answer_with, facts, seal};
 use crate::audit::{Event, Step};
 use crate::cli::Adjustment;
-use crate::grants::{Approval, Grant, How, Locked, Moment, Standing, State, Store};
+use crate::grants::{Approval, Grant, Moment, Standing, State, Store};
 use crate::ident::GrantId;
 use crate::policy::{Person, Refusal, Terms};
 
@@ -38,13 +38,13 @@ pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Erro
         if current != grant {
             return Err(Error::NotNow(id.clone(), "it changed meanwhile; look at it again"));
         }
+        pending(&current, &now)?;
         let by = parties::party(&visit.caller);
         let approval = Approval { by, at: now, access: terms.access, lifetime: terms.lifetime };
         current.approve(approval, part.rule.approvals);
         let event = Event::Grant(Step::Approved, &parties::deal(&current, current.terms()));
         entered.judged.record(entered.ready, &event)?;
         locked.put(&current)?;
-        replace(&store, &locked, &current)?;
         drop(locked);
         entered.teller().decided(&current);
         answer_with(&outcome(&current))?;
@@ -59,19 +59,6 @@ pub(super) fn concealed(grant: &Grant, caller: &Person, error: Error) -> Error {
         Error::Sharing(Refusal::NotApprover | Refusal::NoRule) if !has_part => Error::NoGrant(grant.id.clone()),
         error => error,
     }
-}
-
-/// A grant that was approved takes the place of the one that it follows.
-///
-/// # Errors
-/// The store's.
-pub(super) fn replace(store: &Store, locked: &Locked<'_>, grant: &Grant) -> Result<(), Error> {
-    let (Some(id), State::Approved { .. }, Some(last)) = (&grant.follows, &grant.state, grant.approvals.last()) else {
-        return Ok(());
-    };
-    let Some(mut before) = store.find(id)? else { return Ok(()) };
-    before.end(How::Replaced, last.at.clone(), Some(last.by.clone()));
-    Ok(locked.put(&before)?)
 }
 
 fn narrowed(grant: &Grant, less: Adjustment) -> Terms {

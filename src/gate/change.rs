@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::approve::{concealed, outcome, replace};
+use super::approve::{concealed, outcome};
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
 use super::parties::{self, Part};
@@ -33,12 +33,13 @@ fn is_less(grant: &Grant, into: Adjustment, now: &Moment) -> bool {
 
 fn lower(visit: &Visit, settings: &Settings, id: &GrantId, into: Adjustment) -> Result<u8, Error> {
     let (rules, caller) = (parties::rules(settings)?, parties::person(&visit.caller)?);
-    let (store, now) = (Store::open()?, parties::now()?);
-    let locked = store.lock()?;
-    let mut grant = parties::grant(&store, id)?;
-    if !end::may_end(&grant, &rules, &caller) {
+    let store = Store::open()?;
+    // Looked up before the lock is taken: a directory that does not answer keeps nobody else from taking access away.
+    if !end::may_end(&parties::grant(&store, id)?, &rules, &caller) {
         return Err(Error::NoGrant(id.clone()));
     }
+    let (locked, now) = (store.lock()?, parties::now()?);
+    let mut grant = parties::grant(&store, id)?;
     open(&grant, &now)?;
     if !is_less(&grant, into, &now) {
         return Err(Error::NotNow(id.clone(), "it changed meanwhile; look at it again"));
@@ -47,6 +48,7 @@ fn lower(visit: &Visit, settings: &Settings, id: &GrantId, into: Adjustment) -> 
     grant.lower(access, into.lifetime, &now);
     // Taking access away does not wait for a record.
     locked.put(&grant)?;
+    drop(locked);
     let terms = Terms { access, lifetime: into.lifetime.unwrap_or(grant.terms().lifetime) };
     let recorded = audit::record(&visit.subject, &Event::Grant(Step::Changed, &parties::deal(&grant, terms)));
     if settings.record == Record::Required {
@@ -106,7 +108,6 @@ fn put(entered: &Entered<'_>, grant: &Grant, wanted: Terms, needed: usize) -> Re
     let event = Event::Grant(Step::Changed, &parties::deal(&next, wanted));
     entered.judged.record(entered.ready, &event)?;
     locked.put(&next)?;
-    replace(&store, &locked, &next)?;
     Ok(next)
 }
 

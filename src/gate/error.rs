@@ -149,6 +149,9 @@ pub enum Error {
     /// A guest would look on, or type.
     #[error("{0}: {1} is in this session; approve it from a terminal outside")]
     Watched(GrantId, Name),
+    /// The same of an invitation, which is an approval.
+    #[error("{0} is in this session; invite others from a terminal outside")]
+    InvitesWatched(Name),
     /// The owner's server is not there, or has no such session.
     #[error("{0}: has no such session now; ask for it to be opened")]
     NoSession(Name),
@@ -190,6 +193,7 @@ impl Error {
             Self::Unopened | Self::Unguarded => Status::REFUSED,
             Self::Changed(_) | Self::Pam(..) | Self::Decided(..) => Status::REFUSED,
             Self::Sharing(_) | Self::NoGrant(_) | Self::Watched(..) | Self::WrongCode(..) => Status::REFUSED,
+            Self::InvitesWatched(_) => Status::REFUSED,
             Self::Unsandboxed(_) | Self::NotNow(..) | Self::Clock(_) | Self::Ancestry(_) => Status::FAILED,
             Self::Grants(grants::Error::Missing | grants::Error::Weak | grants::Error::Foreign(_)) => {
                 Status::CONFIGURATION

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::parties;
 use crate::grants::presence::{self, Guest};
 use crate::grants::{Grant, State};
-use crate::ident::{Access, Visible};
+use crate::ident::{Access, Name, Visible};
 use crate::policy::{ShareRule, Terms};
 use crate::sys::process;
 use crate::tmux::{self, CustodyError, Home, Socket};
@@ -44,22 +44,32 @@ pub(super) fn text(ready: &Ready<'_>, grant: &Grant, rule: &ShareRule, terms: Te
 /// # Errors
 /// [`Error::Watched`].
 pub(super) fn away_from_guests(ready: &Ready<'_>, grant: &Grant) -> Result<(), Error> {
+    match looking_on(ready)? {
+        Some(guest) => Err(Error::Watched(grant.id.clone(), guest)),
+        None => Ok(()),
+    }
+}
+
+/// The guest who looks on, or types, where the caller is.
+///
+/// # Errors
+/// What cannot be looked at is not taken for nobody.
+pub(super) fn looking_on(ready: &Ready<'_>) -> Result<Option<Name>, Error> {
     let approver = &ready.visit.caller;
     let home = match ready.runtime.home(approver.uid) {
         Ok(home) => home,
-        Err(CustodyError::Missing(_)) => return Ok(()),
+        Err(CustodyError::Missing(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     if !ready.groups.contains(&home.group) {
-        return Ok(());
+        return Ok(None);
     }
     let mut guests = presence::inside().map_err(Error::Session)?;
     guests.retain(|one| one.owner.uid == approver.uid);
     guests.sort_by_key(|one| std::cmp::Reverse(one.access));
     match guests.first() {
-        None => Ok(()),
-        Some(Guest { access: Access::ReadOnly, .. }) if is_in_popup(ready, &home)? => Ok(()),
-        Some(guest) => Err(Error::Watched(grant.id.clone(), guest.guest.name.clone())),
+        Some(Guest { access: Access::ReadOnly, .. }) if is_in_popup(ready, &home)? => Ok(None),
+        first => Ok(first.map(|guest| guest.guest.name.clone())),
     }
 }
 

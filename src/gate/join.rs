@@ -75,18 +75,18 @@ pub(super) fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
 /// The caller's grant that is meant, good now.
 fn open_grant(visit: &Visit, way: &Way) -> Result<Grant, Error> {
     let (store, now, uid) = (Store::open()?, parties::now()?, visit.caller.uid);
-    let own = store.of_guest(uid)?;
     let is_open = |grant: &&Grant| matches!(grant.standing(&now), Standing::Open(_));
     match way {
         Way::Grant(id) => {
-            let grant = own.into_iter().find(|grant| grant.id == *id).ok_or_else(|| Error::NoGrant(id.clone()))?;
-            open(grant, &now)
+            let grant = store.find(id)?.filter(|grant| grant.guest.uid == uid);
+            open(grant.ok_or_else(|| Error::NoGrant(id.clone()))?, &now)
         }
         Way::Place(place) => {
             let fits = |grant: &&Grant| {
                 let covers = place.session.as_ref().is_none_or(|session| grant.covers(session));
                 grant.owner.name == place.owner && covers
             };
+            let own = store.of_guest(uid)?;
             let best = own.iter().filter(fits).filter(is_open).max_by_key(|grant| grant.terms().access);
             best.cloned().ok_or(Error::Sharing(Refusal::NoRule))
         }

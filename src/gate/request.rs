@@ -3,7 +3,7 @@
 
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
-use super::{Visit, answer_with, parties, seal, wait};
+use super::{Visit, answer_with, facts, parties, seal, wait};
 use crate::audit::{Event, Step};
 use crate::cli::{Patience, Place, Sealing, Wish};
 use crate::grants::{Approval, Grant, Party, State, Store};
@@ -36,6 +36,9 @@ pub fn request(visit: &Visit, place: Place, wish: Wish, patience: Patience) -> R
 /// As above.
 pub fn invite(visit: &Visit, user: &Name, session: Option<SessionName>, wish: Wish) -> Result<u8, Error> {
     let ready = entrance::prepare(visit)?;
+    if let Some(guest) = facts::looking_on(&ready)? {
+        return Err(Error::InvitesWatched(guest));
+    }
     entrance::pass(&ready, |entered| {
         let guest = parties::named(user)?;
         let (owner_person, guest_person) = (entered.caller(), parties::person(&guest)?);
@@ -76,6 +79,7 @@ impl Asked {
         let (store, now) = (Store::open()?, parties::now()?);
         let asked_by = parties::party(&entered.ready.visit.caller);
         let locked = store.lock()?;
+        locked.room_for(asked_by.uid, &now)?;
         let id = locked.new_id()?;
         let (seal, said) = match wish.sealing {
             Sealing::WithCode => seal::new(&id)?,
