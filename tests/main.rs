@@ -6,6 +6,7 @@ mod custody;
 mod deaths;
 mod docs;
 mod environment;
+mod explain;
 mod harness;
 mod host;
 mod hygiene;

@@ -35,8 +35,10 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Say which rule of the configuration decides about you, and why
+    /// Say which rule of the configuration decides about you, at the gate or as a guest of OWNER, and why
     Explain {
+        /// Into whose session you want; with your own name: who may ask to be let into yours
+        owner: Option<String>,
         /// Print one JSON document
         #[arg(long)]
         json: bool,

@@ -42,8 +42,8 @@ pub enum Command {
     Status,
     /// Is this host set up right?
     Check(Output),
-    /// Which rule decides?
-    Explain(Output),
+    /// Which rule decides, about the own session or into somebody's?
+    Explain(Option<Name>, Output),
 }
 
 /// For whom the answer is written.
@@ -153,7 +153,10 @@ impl TryFrom<Arguments> for Command {
             Some(Verb::Sharing(verb)) => verb.try_into(),
             Some(Verb::List { json }) => Ok(Self::List(output(json))),
             Some(Verb::Check { json }) => Ok(Self::Check(output(json))),
-            Some(Verb::Explain { json }) => Ok(Self::Explain(output(json))),
+            Some(Verb::Explain { owner, json }) => {
+                let owner = owner.map(|name| Name::parse(name.as_bytes())).transpose()?;
+                Ok(Self::Explain(owner, output(json)))
+            }
             None => match arguments.session {
                 Some(word) if RESERVED.contains(&word.as_str()) => {
                     let text = format!(

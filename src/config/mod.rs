@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use keys::{KEYS, Key, default_file};
-pub use share::{ApproverEntry, Share};
+pub use share::{ApproverEntry, Origin, Share};
 
 use crate::ident::{Invalid, Name, Uid, Visible};
 use crate::sys::files::{self, Weakness};

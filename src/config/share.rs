@@ -27,6 +27,18 @@ pub struct Share {
     /// How many of them must.
     #[serde(default = "one", deserialize_with = "approvals")]
     pub approvals: usize,
+    /// Where it stands.
+    #[serde(skip, default = "written")]
+    pub origin: Origin,
+}
+
+/// Where a rule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In the file.
+    Written,
+    /// Nowhere: it holds because no `[[share]]` is written.
+    BuiltIn,
 }
 
 /// An entry of `approvers`.
@@ -43,9 +55,20 @@ impl Share {
     #[must_use]
     pub fn unwritten() -> Self {
         let max_duration = Lifetime::try_from(8 * 3600).unwrap_or_else(|_| an_hour());
-        let approvers = the_owner();
-        Self { owners: None, guests: None, access: Access::ReadWrite, max_duration, approvers, approvals: one() }
+        Self {
+            owners: None,
+            guests: None,
+            access: Access::ReadWrite,
+            max_duration,
+            approvers: the_owner(),
+            approvals: one(),
+            origin: Origin::BuiltIn,
+        }
     }
+}
+
+fn written() -> Origin {
+    Origin::Written
 }
 
 fn read_only() -> Access {
@@ -110,6 +133,7 @@ mod tests {
         let [rule] = rule.as_slice() else { panic!("{rule:?}") };
         assert_eq!((rule.access, rule.max_duration.seconds(), rule.approvals), (Access::ReadOnly, 3600, 1));
         assert_eq!(rule.approvers, [ApproverEntry::Owner]);
+        assert_eq!((rule.origin, Share::unwritten().origin), (Origin::Written, Origin::BuiltIn));
         assert_eq!(read("").shares, [Share::unwritten()]);
         assert_eq!((Share::unwritten().access, Share::unwritten().max_duration.seconds()), (Access::ReadWrite, 28_800));
         assert!(read("share = []").shares.is_empty(), "an empty list lets nobody in");

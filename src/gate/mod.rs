@@ -12,6 +12,7 @@ mod entrance;
 mod environment;
 mod error;
 mod explain;
+mod explain_share;
 mod facts;
 mod guest;
 mod join;
@@ -57,7 +58,7 @@ fn needs(command: &Command) -> Needs {
         Command::Attach(_) | Command::Join(_) | Command::Request(..) | Command::Invite(..) => Needs::Root,
         Command::Approve(..) | Command::Change(..) | Command::Deny(..) | Command::Revoke(_) => Needs::Root,
         Command::List(_) | Command::Who(_) | Command::Status => Needs::Owner,
-        Command::Check(_) | Command::Explain(_) => Needs::Caller,
+        Command::Check(_) | Command::Explain(..) => Needs::Caller,
     }
 }
 
@@ -135,7 +136,8 @@ fn run(visit: &Visit, command: Command) -> Result<u8, Error> {
         Command::Status => who::status(visit),
         Command::List(output) => list::run(visit, output),
         Command::Check(output) => check::run(visit, output),
-        Command::Explain(output) => explain::run(visit, output),
+        Command::Explain(None, output) => explain::run(visit, output),
+        Command::Explain(Some(owner), output) => explain_share::run(visit, &owner, output),
     }
 }
 

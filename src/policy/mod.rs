@@ -4,8 +4,8 @@
 mod share;
 
 pub use share::{
-    Approver, Pair, People, Refusal, ShareRule, Terms, is_approver, may_approve, may_be_in, may_request, may_revoke,
-    rule_for,
+    Approver, By, Match, Pair, People, Refusal, ShareRule, Terms, about_owner, is_approver, match_for, may_approve,
+    may_be_in, may_request, may_revoke, rule_for,
 };
 
 use crate::ident::Uid;

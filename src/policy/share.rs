@@ -69,10 +69,45 @@ pub enum Refusal {
     NotApprover,
 }
 
+/// By what one side of a rule is about somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The key was not written: it is about everybody.
+    Everybody,
+    /// The entry at this place (0 is the first); the first that fits.
+    Entry(usize),
+}
+
+/// Which rule decides about two people, and why it is about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// Its place: 0 is the first.
+    pub place: usize,
+    /// Why it is about the owner.
+    pub owner: By,
+    /// Why it is about the guest.
+    pub guest: By,
+}
+
+/// The first rule that is about these two, and why.
+#[must_use]
+pub fn match_for(rules: &[ShareRule], owner: &Person, guest: &Person) -> Option<Match> {
+    rules.iter().enumerate().find_map(|(place, rule)| {
+        Some(Match { place, owner: among(&rule.owners, owner)?, guest: among(&rule.guests, guest)? })
+    })
+}
+
 /// The first rule that is about these two, by its place (0 is the first).
 #[must_use]
 pub fn rule_for(rules: &[ShareRule], owner: &Person, guest: &Person) -> Option<usize> {
-    rules.iter().position(|rule| among(&rule.owners, owner) && among(&rule.guests, guest))
+    match_for(rules, owner, guest).map(|found| found.place)
+}
+
+/// Every rule that is about this person as an owner, by its place, and why.
+#[must_use]
+pub fn about_owner(rules: &[ShareRule], owner: &Person) -> Vec<(usize, By)> {
+    let about = |(place, rule): (usize, &ShareRule)| Some((place, among(&rule.owners, owner)?));
+    rules.iter().enumerate().filter_map(about).collect()
 }
 
 /// May the guest ask the owner for this?
@@ -165,10 +200,10 @@ pub fn may_be_in(
     Ok(Terms { access: granted.access.min(rule.access), lifetime: granted.lifetime.min(rule.longest) })
 }
 
-fn among(people: &People, person: &Person) -> bool {
+fn among(people: &People, person: &Person) -> Option<By> {
     match people {
-        People::Everybody => true,
-        People::Of(list) => list.iter().any(|who| fits(*who, person)),
+        People::Everybody => Some(By::Everybody),
+        People::Of(list) => list.iter().position(|who| fits(*who, person)).map(By::Entry),
     }
 }
 
@@ -212,6 +247,22 @@ mod tests {
             rule(People::Of(vec![Who::Nobody]), Access::ReadWrite, 60),
         ];
         assert_eq!(may_request(&nobody, &person(ALICE), &person(BOB), wanted), Err(Refusal::NoRule));
+    }
+
+    #[test]
+    fn why_a_rule_is_about_somebody_is_the_first_entry_that_fits() {
+        let of = |uids: &[u32]| People::Of(uids.iter().map(|uid| Who::User(person(*uid).uid)).collect());
+        let first = ShareRule { owners: of(&[BOB]), ..rule(People::Everybody, Access::ReadOnly, 60) };
+        let leads = People::Of(vec![Who::Nobody, Who::Group(LEADS), Who::User(person(CAROL).uid)]);
+        let second = ShareRule { owners: of(&[CAROL, ALICE, ALICE]), ..rule(leads, Access::ReadOnly, 60) };
+        let rules = [first, second];
+        let why = |owner, guest| match_for(&rules, &person(owner), &person(guest));
+        assert_eq!(why(ALICE, CAROL), Some(Match { place: 1, owner: By::Entry(1), guest: By::Entry(1) }));
+        assert_eq!(why(BOB, ALICE), Some(Match { place: 0, owner: By::Entry(0), guest: By::Everybody }));
+        assert_eq!(why(ALICE, BOB), None);
+        assert_eq!(about_owner(&rules, &person(ALICE)), [(1, By::Entry(1))]);
+        assert_eq!(about_owner(&rules, &person(BOB)), [(0, By::Entry(0))]);
+        assert_eq!(about_owner(&rules[..1], &person(ALICE)), []);
     }
 
     #[test]
