@@ -195,6 +195,23 @@ fn a_tmux_that_is_missing_too_old_unsafe_or_no_tmux_is_found() {
 }
 
 #[test]
+fn a_kernel_that_cannot_shut_the_relay_in_is_found_unless_that_is_only_wanted() {
+    let host = Host::as_installed();
+    for (call, name) in [(libc::SYS_landlock_create_ruleset, "Landlock"), (libc::SYS_seccomp, "seccomp")] {
+        for (wish, status) in
+            [("", 78), ("[join]\nsandbox = \"required\"\n", 78), ("[join]\nsandbox = \"wanted\"\n", 0)]
+        {
+            host.configure(wish);
+            let output = host.spawn("alice", &[GATE, "check"]).without_call(call).output();
+            let said = text(&output.stdout);
+            assert_eq!((output.status.code(), said.lines().count()), (Some(status), 1), "{name} {wish}: {output:?}");
+            let named = said.contains(name) && said.contains("; ") && said.contains("[join] sandbox");
+            assert_eq!(named, status == 78, "{said}");
+        }
+    }
+}
+
+#[test]
 fn all_that_is_wrong_is_found_at_once() {
     expect_findings(
         "chmod 0755 /usr/bin/tmux-gate; rm /etc/pam.d/tmux-gate; echo x >/etc/tmux-gate/config.toml; gpasswd -a bob tmux-gate; rmdir /run/tmux-gate",

@@ -82,6 +82,14 @@ pub const KEYS: &[Key] = &[
         meaning: "How many of them must approve, 1 to 9.",
     },
     Key {
+        table: "join",
+        name: "sandbox",
+        example: "\"required\"",
+        default: "\"required\"",
+        meaning: "What a join needs of the kernel for the sandbox of its relay, Landlock and seccomp: \"required\" refuses it where \
+                  one is missing, \"wanted\" makes do with what there is. The relay runs without privileges in any case.",
+    },
+    Key {
         table: "authentication",
         name: "time_limit",
         example: "\"60s\"",

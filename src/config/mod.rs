@@ -32,6 +32,8 @@ pub struct Settings {
     pub shell: PathBuf,
     /// Each `[[share]]`, in the order of the file; the rule of who wrote none, if there is none.
     pub shares: Vec<Share>,
+    /// `[join] sandbox`.
+    pub sandbox: Sandbox,
     /// `[authentication] time_limit`: from the first prompt to the verdict.
     pub time_limit: Duration,
     /// `[authentication] tries`, at least 1.
@@ -48,6 +50,16 @@ pub enum Record {
     /// Nobody enters.
     Required,
     /// People enter all the same.
+    Wanted,
+}
+
+/// What happens to a join where the kernel lacks what the relay is shut in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// It is refused.
+    Required,
+    /// The relay has as much of it as there is.
     Wanted,
 }
 
@@ -152,6 +164,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
         users: file.attach.users,
         shell: file.attach.shell,
         shares: file.share.unwrap_or_else(|| vec![Share::unwritten()]),
+        sandbox: file.join.sandbox,
         time_limit: file.authentication.time_limit,
         tries: file.authentication.tries,
         tmux: file.tmux.path,
@@ -164,6 +177,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
 struct File {
     attach: Attach,
     share: Option<Vec<Share>>,
+    join: Join,
     authentication: Authentication,
     tmux: Tmux,
     audit: Audit,
@@ -175,6 +189,12 @@ struct Attach {
     users: Option<Vec<Entry>>,
     #[serde(deserialize_with = "absolute")]
     shell: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Join {
+    sandbox: Sandbox,
 }
 
 #[derive(Deserialize)]
@@ -202,6 +222,12 @@ struct Audit {
 impl Default for Attach {
     fn default() -> Self {
         Self { users: None, shell: "/bin/sh".into() }
+    }
+}
+
+impl Default for Join {
+    fn default() -> Self {
+        Self { sandbox: Sandbox::Required }
     }
 }
 
@@ -265,6 +291,8 @@ mod tests {
         assert_eq!(settings.users, None);
         assert_eq!(settings.time_limit, Duration::from_secs(60));
         assert_eq!((settings.tries, settings.record), (3, Record::Required));
+        assert_eq!(settings.sandbox, Sandbox::Required);
+        assert_eq!(read("[join]\nsandbox = \"wanted\"").map(|s| s.sandbox), Ok(Sandbox::Wanted));
         assert_eq!(read("[attach]\n[audit]\n"), Ok(settings));
     }
 
@@ -290,6 +318,8 @@ mod tests {
             ("[attach]\nusers = [\"@\"]", "c:2:", "not a valid"),
             ("[attach]\nusers = [\"uid:-1\"]", "c:2:", "not a uid"),
             ("[attach]\nusers = \"alice\"", "c:2:9: ", "expected a sequence"),
+            ("[join]\nsandbox = \"none\"", "c:2:11: ", "unknown variant"),
+            ("[join]\nsandbox = true", "c:2:11: ", ""),
             ("[authentication]\ntries = 0", "c:2:9: ", "between 1 and 10"),
             ("[authentication]\ntries = -1", "c:2:9: ", "invalid value"),
             ("[authentication]\ntime_limit = \"0s\"", "c:2:14: ", "between"),

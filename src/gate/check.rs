@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::error::{Error, Status};
-use super::{Visit, answer_with, caller};
+use super::{Visit, answer_with, caller, surroundings};
 use crate::cli::Output;
 use crate::config::{self, Settings};
 use crate::inspect;
@@ -51,6 +51,7 @@ fn of_settings(settings: &Settings) -> Vec<String> {
             Err(fault) => findings.push(fault.to_string()),
         }
     }
+    findings.extend(surroundings::missing(settings).iter().map(ToString::to_string));
     match tmux::usable(&settings.tmux) {
         Ok(()) => findings.extend(inspect::tmux_version(&settings.tmux).err().map(|fault| fault.to_string())),
         Err(fault) => findings.push(fault.to_string()),

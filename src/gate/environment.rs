@@ -69,10 +69,14 @@ impl Environment {
         all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
+    /// What the caller says that his terminal is; where he says nothing that has a plain form, what every tmux can draw on.
+    pub fn term(&self) -> &str {
+        self.get("TERM").and_then(OsStr::to_str).unwrap_or("screen")
+    }
+
     /// The environment of the owner's client that a guest looks through: what his terminal is, and nothing else of his.
     pub fn for_guest(&self) -> Vec<String> {
-        let term = self.get("TERM").and_then(OsStr::to_str).unwrap_or("screen");
-        vec![format!("TERM={term}"), "LANG=C.UTF-8".to_owned(), format!("PATH={PATH}")]
+        vec![format!("TERM={}", self.term()), "LANG=C.UTF-8".to_owned(), format!("PATH={PATH}")]
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {

@@ -155,6 +155,9 @@ pub enum Error {
     /// The owner's server is not there, or has no such session.
     #[error("{0}: has no such session now; ask for it to be opened")]
     NoSession(Name),
+    /// The owner's tmux client could not draw on the guest's terminal.
+    #[error("TERM={0}: {1}; set another, as in TERM=xterm-256color, or install its description (ncurses-term)")]
+    Unfit(String, &'static str),
     /// There is no sandbox for the relay.
     #[error("{0}")]
     Unsandboxed(relay::Refusal),
@@ -194,6 +197,7 @@ impl Error {
             Self::Changed(_) | Self::Pam(..) | Self::Decided(..) => Status::REFUSED,
             Self::Sharing(_) | Self::NoGrant(_) | Self::Watched(..) | Self::WrongCode(..) => Status::REFUSED,
             Self::InvitesWatched(_) => Status::REFUSED,
+            Self::Unfit(..) => Status::FAILED,
             Self::Unsandboxed(_) | Self::NotNow(..) | Self::Clock(_) | Self::Ancestry(_) => Status::FAILED,
             Self::Grants(grants::Error::Missing | grants::Error::Weak | grants::Error::Foreign(_)) => {
                 Status::CONFIGURATION

@@ -13,11 +13,11 @@ use super::error::Error;
 use super::join::Going;
 use super::limit::{Limit, News, Over};
 use super::tell::Teller;
-use super::{caller, parties, who};
+use super::{caller, parties, surroundings, who};
 use crate::grants::presence::{Guest, Presence};
 use crate::grants::{Grant, How};
 use crate::ident::{Access, Visible};
-use crate::relay::{self, Gone, MonitorEnd, Place, RelayEnd, Sandbox, ToMonitor, ToRelay};
+use crate::relay::{self, Gone, MonitorEnd, Place, RelayEnd, ToMonitor, ToRelay};
 use crate::session::{Escort, Happening, Upward};
 use crate::sys::entry::{self, Inheritance};
 use crate::sys::ids::{self, Identity};
@@ -287,7 +287,7 @@ impl<'a> Visiting<'a> {
                     identity: &identity,
                     access,
                     prefixes: &prefixes,
-                    sandbox: Sandbox::Required,
+                    sandbox: surroundings::sandbox(&self.judged.settings),
                 })
             })
             .map_err(Error::Session)?;

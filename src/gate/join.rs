@@ -7,7 +7,7 @@ use super::entrance::{self, Entered, Ready};
 use super::error::{Error, Status};
 use super::guest::{self, End, Visiting};
 use super::parties::{self, Part};
-use super::{Visit, seal};
+use super::{Visit, seal, surroundings};
 use crate::audit::{Event, Step};
 use crate::cli::Way;
 use crate::grants::{Grant, Moment, Standing, State, Store};
@@ -25,6 +25,7 @@ use crate::tmux::{self, CustodyError, Home, Socket};
 /// Status 77 without a grant that is good now, 69 where the session is not there.
 pub fn run(visit: &Visit, way: &Way) -> Result<u8, Error> {
     let ready = entrance::prepare(visit)?;
+    surroundings::judge(visit, &ready.settings)?;
     // Without one nobody is asked for a password.
     open_grant(visit, way)?;
     entrance::pass(&ready, |entered| enter(entered, way))

@@ -22,7 +22,9 @@ mod parties;
 mod request;
 mod seal;
 mod ssh_key;
+mod surroundings;
 mod tell;
+mod terminfo;
 mod wait;
 mod who;
 

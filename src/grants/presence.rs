@@ -146,7 +146,8 @@ mod tests {
         let (guest, owner) = (party(1002, "bob"), party(1001, "alice"));
         let (grant, session) = (GrantId::parse("k7q2mx").expect("an id"), SessionName::parse("work").expect("a name"));
         let since = moment(since);
-        Guest { grant, guest, owner, session, access: Access::ReadOnly, since, tty: "/dev/pts/0".to_owned() }
+        let (tty, inner) = ("/dev/pts/0".to_owned(), "/dev/pts/9".to_owned());
+        Guest { grant, guest, owner, session, access: Access::ReadOnly, since, tty, inner }
     }
 
     fn place(name: &str) -> PathBuf {

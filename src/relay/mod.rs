@@ -66,10 +66,14 @@ pub enum Refusal {
     #[error("the relay cannot give up its privileges")]
     Identity = 2,
     /// Missing in the kernel.
-    #[error("the kernel has no Landlock for the relay's sandbox; add landlock to its lsm= parameter")]
+    #[error(
+        "the kernel has no Landlock for the relay's sandbox; add landlock to its lsm= parameter, or see [join] sandbox in tmux-gate.toml(5)"
+    )]
     NoLandlock = 3,
     /// Missing in the kernel.
-    #[error("the kernel has no seccomp for the relay's sandbox; use one with CONFIG_SECCOMP_FILTER")]
+    #[error(
+        "the kernel has no seccomp for the relay's sandbox; use one with CONFIG_SECCOMP_FILTER, or see [join] sandbox in tmux-gate.toml(5)"
+    )]
     NoSeccomp = 4,
 }
 

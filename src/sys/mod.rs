@@ -8,6 +8,7 @@ pub mod files;
 #[cfg(test)]
 pub mod forbidden;
 pub mod ids;
+pub mod kernel;
 pub mod process;
 pub mod pty;
 pub mod tty;

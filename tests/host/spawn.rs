@@ -36,6 +36,7 @@ pub struct Spawn<'h> {
     signals_blocked: bool,
     signals_ignored: bool,
     no_new_privs: bool,
+    missing_call: Option<[libc::sock_filter; 4]>,
     closed: Vec<RawFd>,
     extra_descriptors: usize,
 }
@@ -68,6 +69,7 @@ impl<'h> Spawn<'h> {
             signals_blocked: false,
             signals_ignored: false,
             no_new_privs: false,
+            missing_call: None,
             closed: Vec::new(),
             extra_descriptors: 0,
         }
@@ -129,6 +131,18 @@ impl<'h> Spawn<'h> {
 
     pub fn no_new_privs(mut self) -> Self {
         self.no_new_privs = true;
+        self
+    }
+
+    /// On a kernel without this system call: ENOSYS, to the program and all that it starts.
+    pub fn without_call(mut self, number: c_long) -> Self {
+        let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        self.missing_call = Some([
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ]);
         self
     }
 
@@ -265,6 +279,13 @@ impl Child<'_> {
                 self.check(6, libc::rmdir(spawn.directory.as_ptr()) as c_long);
             }
             libc::umask(spawn.umask);
+            if let Some(filter) = &spawn.missing_call {
+                let filter = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+                self.check(
+                    13,
+                    libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) as c_long,
+                );
+            }
             self.check(7, libc::syscall(libc::SYS_setgroups, spawn.groups.len(), spawn.groups.as_ptr()));
             self.check(8, libc::syscall(libc::SYS_setresgid, spawn.gid, spawn.gid, spawn.gid));
             self.check(9, libc::syscall(libc::SYS_setresuid, spawn.uid, spawn.uid, spawn.uid));
