@@ -59,7 +59,7 @@ fn a_guest_asks_is_given_less_sees_and_cannot_type_and_is_cut_off_by_revoke() {
     alice.send("echo a line of $((40 + 2))\r");
     bob.expect_screen("a line of 42");
     bob.send("echo typed\r\x03"); // the last leaves
-    bob.expect("$ ");
+    bob.expect("bob$ ");
     host.syslog_wait(&["event=left", "how=left"]);
     alice.send("echo second of $((40 + 2))\r");
     alice.expect_screen("second of 42");

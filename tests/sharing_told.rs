@@ -202,7 +202,8 @@ fn each_end_has_its_own_word() {
     bob.expect("a process of the gate's was killed");
     assert_eq!(bob.status(), 1);
     host.syslog_wait(&["event=left", "how=cut"]);
-    let id = host.must(&["sh", "-c", "ls /var/lib/tmux-gate/grants"])[..6].to_owned();
+    let joined = host.syslog_wait(&["event=joined"]);
+    let id = joined.split_once("grant=").expect("an id").1[..6].to_owned();
     joins(&mut bob, &id);
     killed("tmux: client");
     bob.expect("a process of the gate's was killed");
