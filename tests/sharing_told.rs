@@ -93,6 +93,18 @@ fn whoever_waits_may_go_and_his_request_stays() {
 }
 
 #[test]
+fn an_account_that_was_locked_while_its_person_waited_does_not_enter() {
+    let host = host();
+    let mut alice = work(&host);
+    let mut bob = asks_and_waits(&host, "--for 30m");
+    host.must(&["chage", "-E", "1", "bob"]);
+    chooses(&mut alice, 1);
+    bob.expect("bob: ");
+    assert_eq!(bob.status(), 77);
+    host.syslog_wait(&["event=refused", "user=bob", "pam="]);
+}
+
+#[test]
 fn approvers_and_guests_are_told_in_their_own_sessions() {
     let host = host();
     host.configure("[[share]]\nowners = [\"alice\"]\nguests = [\"bob\"]\napprovers = [\"dave\"]\n");

@@ -39,6 +39,8 @@ pub(super) fn wait(mut entered: Entered<'_>, grant: &Grant, patience: Patience) 
         answer_with(&format!("enter with: tmux-gate join {}\n", grant.id))?;
         return Ok(Status::DONE);
     }
+    let name = &entered.ready.visit.caller.name;
+    entered.vouched.account_again().map_err(|error| Error::Pam(name.clone(), error))?;
     entered.judged = entrance::judge_again(entered.ready)?;
     join::enter(entered, &Way::Grant(grant.id))
 }

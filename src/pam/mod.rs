@@ -184,6 +184,17 @@ fn same_user(context: &Context<Adapter>, user: &Name) -> Result<(), Error> {
 }
 
 impl Vouched {
+    /// pam_acct_mgmt(3) once more, where time has passed since: an account may be locked or expired by now. No questions.
+    ///
+    /// # Errors
+    /// Everything but success, a password that has expired since included.
+    pub fn account_again(&mut self) -> Result<(), Error> {
+        self.context.conversation_mut().stop_asking();
+        let verdict = self.context.acct_mgmt(Flag::DISALLOW_NULL_AUTHTOK);
+        same_user(&self.context, &self.user)?;
+        verdict.map_err(|error| Error::of(error.code(), Error::Account))
+    }
+
     /// pam_setcred(3) and pam_open_session(3). The process must be root wholly, with the user's groups, and an ancestor
     /// of what runs in the session. No questions from here on. `after_modules` runs right after the session's modules, whatever
     /// they said and before anything is closed: pam_limits limits this process, which may have to close the session.
