@@ -22,6 +22,7 @@ mod monitor;
 mod password;
 mod providers;
 mod sharing;
+mod sharing_changes;
 mod sharing_surroundings;
 mod sharing_told;
 mod ssh;

@@ -53,6 +53,8 @@ pub enum Event<'a> {
         how: &'a str,
         /// How long he was in, whole seconds.
         seconds: u64,
+        /// What is different at the owner's since then, if the guest could type.
+        changed: Option<&'a str>,
     },
     /// Nobody entered.
     Refused {
@@ -170,10 +172,13 @@ fn line(subject: &Subject, event: &Event<'_>) -> String {
             put("status", &status.to_string());
         }
         Event::Grant(_, deal) => deal.put(&mut put),
-        Event::Left { deal, how, seconds } => {
+        Event::Left { deal, how, seconds, changed } => {
             deal.put(&mut put);
             put("how", how);
             put("seconds", &seconds.to_string());
+            if let Some(changed) = changed {
+                put("changed", changed);
+            }
         }
         Event::Refused { reason, pam } => {
             put("reason", reason);

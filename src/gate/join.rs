@@ -7,11 +7,11 @@ use super::entrance::{self, Entered, Ready};
 use super::error::{Error, Status};
 use super::guest::{self, End, Visiting};
 use super::parties::{self, Part};
-use super::{Visit, seal, surroundings};
+use super::{Visit, changes, seal, surroundings};
 use crate::audit::{Event, Step};
 use crate::cli::Way;
 use crate::grants::{Grant, Moment, Standing, State, Store};
-use crate::ident::{GrantId, SessionName};
+use crate::ident::{Access, GrantId, SessionName};
 use crate::policy::{self, Refusal, Terms};
 use crate::session::{self, Stage};
 use crate::sys::clock;
@@ -53,6 +53,7 @@ pub(super) fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
     drop(doom);
     let inheritance = inheritance.map_err(Error::Entry)?;
     session::put_right(Stage::Judged).map_err(Error::Entry)?;
+    let before = changes::before(ready, &judged, &going);
     let started = clock::since_boot();
     let visiting = Visiting { ready, judged: &judged, link, going: &going, inheritance };
     let ended = guest::live(&visiting);
@@ -64,9 +65,18 @@ pub(super) fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
     if let Some(line) = end.and_then(End::farewell) {
         link.farewell(&format!("tmux-gate: {line}\n"));
     }
+    let changed = match before {
+        Some(before) => Some(before.tell(ready, &judged, &going)),
+        // What was there before, nobody looked at.
+        None if last.terms().access == Access::ReadWrite => {
+            Some("not known, he got to type while he was in".to_owned())
+        }
+        None => None,
+    };
     link.left(end.map_or(Status::FAILED, End::status));
     let how = end.map_or("failed", End::word);
-    let _ = judged.record(ready, &Event::Left { deal: &parties::deal(last, last.terms()), how, seconds });
+    let deal = parties::deal(last, last.terms());
+    let _ = judged.record(ready, &Event::Left { deal: &deal, how, seconds, changed: changed.as_deref() });
     let doom = Doom::after(judged.settings.time_limit);
     opened.close();
     drop(doom);

@@ -6,6 +6,7 @@ mod asking;
 mod attach;
 mod caller;
 mod change;
+mod changes;
 mod check;
 mod end;
 mod entrance;

@@ -15,7 +15,8 @@ use crate::grants::{Grant, State, Store, presence};
 use crate::ident::Uid;
 use crate::policy;
 use crate::sys::{entry, files, process};
-use crate::tmux::{self, Runtime, Socket, guests};
+use crate::tmux::guests::{self, Weight};
+use crate::tmux::{self, Runtime, Socket};
 
 /// How long a request that was not approved keeps the next one quiet, in milliseconds.
 const PEACE: u64 = 60_000;
@@ -49,7 +50,12 @@ impl Teller<'_> {
 
     /// Shows this person a line, if he is there.
     pub(super) fn line(&self, person: &Caller, line: &str) {
-        self.later(|| self.show(person, line));
+        self.later(|| self.show(person, line, Weight::Passing));
+    }
+
+    /// Shows this person a line that must not be missed, if he is there.
+    pub(super) fn important(&self, person: &Caller, line: &str) {
+        self.later(|| self.show(person, line, Weight::Important));
     }
 
     /// Runs one tmux command on this person's server.
@@ -61,9 +67,9 @@ impl Teller<'_> {
         });
     }
 
-    fn show(&self, person: &Caller, line: &str) {
+    fn show(&self, person: &Caller, line: &str, weight: Weight) {
         let line = format!("tmux-gate: {line}");
-        let _ = self.on_clients(person, |socket, clients| guests::show(socket, clients, &line));
+        let _ = self.on_clients(person, |socket, clients| guests::show(socket, clients, &line, weight));
     }
 
     /// Of a new request learn its owner and whoever else may approve it.
@@ -91,7 +97,7 @@ impl Teller<'_> {
                     id = grant.id,
                     guest = grant.guest.name
                 );
-                self.show(&caller::look_up(uid)?, &line);
+                self.show(&caller::look_up(uid)?, &line, Weight::Passing);
             }
         }
         Ok(())
@@ -108,7 +114,8 @@ impl Teller<'_> {
     /// The menu. Whoever has no room for one has the line below it.
     fn offer(&self, owner: &Caller, grant: &Grant) -> Result<(), Error> {
         let (guest, terms) = (&grant.guest.name, grant.terms());
-        self.show(owner, &format!("{id}: {guest} asks for {}; tmux-gate approve {id}", place(grant), id = grant.id));
+        let line = format!("{id}: {guest} asks for {}; tmux-gate approve {id}", place(grant), id = grant.id);
+        self.show(owner, &line, Weight::Passing);
         let title = format!("{guest}, {}, {}", terms.access, terms.lifetime);
         let program = files::this_program().unwrap_or_else(|| "tmux-gate".to_owned());
         let request = guests::Request { id: &grant.id, title: &title, access: terms.access, program: &program };

@@ -11,4 +11,5 @@ pub mod ids;
 pub mod kernel;
 pub mod process;
 pub mod pty;
+pub mod started;
 pub mod tty;

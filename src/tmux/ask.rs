@@ -19,7 +19,7 @@ use crate::sys::ids::{self, Identity};
 use crate::sys::process;
 
 /// The most that is read of an answer, in bytes.
-const LONGEST: usize = 64 * 1024;
+pub const LONGEST: usize = 64 * 1024;
 /// How long a server may take: a hung one holds nobody up.
 const PATIENCE: Duration = Duration::from_secs(2);
 

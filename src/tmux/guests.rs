@@ -21,11 +21,24 @@ pub fn clients(answer: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(answer).lines().filter(plain).map(str::to_owned).collect()
 }
 
-/// Shows a line on these clients, for as long as their owner's `display-time` says.
+/// How long a line is shown, or until a key is pressed: a client draws nothing else meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// As long as their owner's `display-time` says.
+    Passing,
+    /// Ten seconds.
+    Important,
+}
+
+/// Shows a line on these clients.
 #[must_use]
-pub fn show(socket: &str, clients: &[String], line: &str) -> Vec<String> {
+pub fn show(socket: &str, clients: &[String], line: &str, weight: Weight) -> Vec<String> {
     let line = literal(line);
-    in_one(socket, clients.iter().map(|client| words(&["display-message", "-c", client, "--", &line])))
+    let command = |client: &String| match weight {
+        Weight::Passing => words(&["display-message", "-c", client, "--", &line]),
+        Weight::Important => words(&["display-message", "-d", "10000", "-c", client, "--", &line]),
+    };
+    in_one(socket, clients.iter().map(command))
 }
 
 /// Opens a menu on these clients about a request. The choices to approve open the gate's own prompt in a popup; `program` is
@@ -93,6 +106,14 @@ pub enum Scope {
 
 /// Hooks of the gate's have the guest's terminal's number and this.
 const HOOKS: u32 = 760_000;
+
+/// Is this line of show-hooks about a hook of the gate's own?
+#[must_use]
+pub fn is_own_hook(line: &str) -> bool {
+    let number =
+        line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).and_then(|(index, _)| index.parse().ok());
+    number.is_some_and(|number: u32| number >= HOOKS)
+}
 
 /// Prepares a session for a guest, and prints its prefix keys. While guests are in, nobody is carried elsewhere when the session
 /// ends; a guest who switches to a session that was not granted is detached. When the guest's client is gone, by whatever end, the
@@ -176,7 +197,8 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_never_read_as_a_format() {
-        let line = show("/s", &["/dev/pts/3".to_owned()], "#(touch /tmp/x) 100%").join(" ");
+        let clients = ["/dev/pts/3".to_owned()];
+        let line = show("/s", &clients, "#(touch /tmp/x) 100%", Weight::Passing).join(" ");
         assert_eq!(line, "tmux -N -S /s display-message -c /dev/pts/3 -- ##(touch /tmp/x) 100%% ;");
     }
 

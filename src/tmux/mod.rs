@@ -5,11 +5,13 @@
 mod ask;
 mod custody;
 pub mod guests;
+mod state;
 
 use std::path::Path;
 
-pub use ask::{Error as AskError, as_owner};
+pub use ask::{Error as AskError, LONGEST as LONGEST_ANSWER, as_owner};
 pub use custody::{Error as CustodyError, Home, Runtime, Socket};
+pub use state::{Panes, Setting, Settings, list_keys, read_keys, read_settings, show_panes, show_settings};
 
 use crate::ident::{SessionName, Uid};
 use crate::sys::files::{self, Weakness};
