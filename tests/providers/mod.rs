@@ -18,6 +18,7 @@ mod otp_state;
 mod rules;
 mod second_factor;
 mod session_modules;
+mod sharing;
 mod sssd;
 mod strict;
 mod strict_rules;
