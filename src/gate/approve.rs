@@ -6,7 +6,7 @@
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
 use super::parties::{self, Part};
-use super::{Visit, answer_with, facts, seal};
+use super::{Visit, answer_with, caller, facts, seal};
 use crate::audit::{Event, Step};
 use crate::cli::Adjustment;
 use crate::grants::{Approval, Grant, Moment, Standing, State, Store};
@@ -19,11 +19,13 @@ use crate::policy::{Person, Refusal, Terms};
 /// Status 77 for whoever may not, 1 for what cannot be approved any more.
 pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Error> {
     let ready = entrance::prepare(visit)?;
+    let patience = caller::no_longer_than(ready.settings.time_limit);
     let grant = parties::grant(&Store::open()?, id)?;
     let terms = narrowed(&grant, less);
     let caller = parties::person(&visit.caller)?;
     let part = Part::of(&grant, &parties::rules(&ready.settings)?)?;
     part.approvable(&caller, terms).map_err(|refusal| concealed(&grant, &caller, refusal))?;
+    drop(patience);
     pending(&grant, &parties::now()?)?;
     facts::away_from_guests(&ready, &grant)?;
     answer_with(&facts::text(&ready, &grant, &part.rule, terms))?;

@@ -9,7 +9,7 @@ use super::approve::{concealed, outcome};
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
 use super::parties::{self, Part};
-use super::{Visit, answer_with, end, facts};
+use super::{Visit, answer_with, caller, end, facts};
 use crate::audit::{self, Event, Step};
 use crate::cli::Adjustment;
 use crate::config::{self, Record, Settings};
@@ -32,6 +32,7 @@ fn is_less(grant: &Grant, into: Adjustment, now: &Moment) -> bool {
 }
 
 fn lower(visit: &Visit, settings: &Settings, id: &GrantId, into: Adjustment) -> Result<u8, Error> {
+    let _patience = caller::no_longer_than(settings.time_limit);
     let (rules, caller) = (parties::rules(settings)?, parties::person(&visit.caller)?);
     let store = Store::open()?;
     // Looked up before the lock is taken: a directory that does not answer keeps nobody else from taking access away.
@@ -61,6 +62,7 @@ fn lower(visit: &Visit, settings: &Settings, id: &GrantId, into: Adjustment) -> 
 
 fn raise(visit: &Visit, grant: &Grant, into: Adjustment) -> Result<u8, Error> {
     let ready = entrance::prepare(visit)?;
+    let patience = caller::no_longer_than(ready.settings.time_limit);
     let (caller, now) = (parties::person(&visit.caller)?, parties::now()?);
     let part = Part::of(grant, &parties::rules(&ready.settings)?)?;
     let left = open(grant, &now).map(|left| Lifetime::try_from((left / 1000).max(1)));
@@ -70,6 +72,7 @@ fn raise(visit: &Visit, grant: &Grant, into: Adjustment) -> Result<u8, Error> {
     let wanted =
         Terms { access: into.access.unwrap_or(current.access), lifetime: lifetime.unwrap_or(current.lifetime) };
     part.approvable(&caller, wanted).map_err(|refusal| concealed(grant, &caller, refusal))?;
+    drop(patience);
     left?.map_err(|_| Error::NotNow(grant.id.clone(), "it is over"))?;
     facts::away_from_guests(&ready, grant)?;
     answer_with(&facts::text(&ready, grant, &part.rule, wanted))?;

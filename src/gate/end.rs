@@ -48,6 +48,7 @@ pub fn revoke(visit: &Visit, target: &Target) -> Result<u8, Error> {
 /// keeps anybody else from taking access away, or the rest of these.
 fn end(visit: &Visit, target: &Target, how: How) -> Result<Vec<Grant>, Error> {
     let settings = config::load(Path::new(config::PATH))?;
+    let _patience = caller::no_longer_than(settings.time_limit);
     let (rules, caller, store) = (parties::rules(&settings)?, parties::person(&visit.caller)?, Store::open()?);
     let meant: Vec<Grant> = match target {
         Target::Grant(id) => store.find(id)?.into_iter().collect(),

@@ -7,7 +7,7 @@ use super::entrance::{self, Entered, Ready};
 use super::error::{Error, Status};
 use super::guest::{self, End, Visiting};
 use super::parties::{self, Part};
-use super::{Visit, changes, seal, surroundings};
+use super::{Visit, caller, changes, seal, surroundings};
 use crate::audit::{Event, Step};
 use crate::cli::Way;
 use crate::grants::{Grant, Moment, Standing, State, Store};
@@ -26,8 +26,10 @@ use crate::tmux::{self, CustodyError, Home, Socket};
 pub fn run(visit: &Visit, way: &Way) -> Result<u8, Error> {
     let ready = entrance::prepare(visit)?;
     surroundings::judge(visit, &ready.settings)?;
-    // Without one nobody is asked for a password.
-    open_grant(visit, way)?;
+    // Without one that is good by the rules of now nobody is asked for a password.
+    let patience = caller::no_longer_than(ready.settings.time_limit);
+    limits(&open_grant(visit, way)?)?;
+    drop(patience);
     entrance::pass(&ready, |entered| enter(entered, way))
 }
 
