@@ -27,6 +27,7 @@ pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Erro
     part.approvable(&caller, terms).map_err(|refusal| concealed(&grant, &caller, refusal))?;
     drop(patience);
     pending(&grant, &parties::now()?)?;
+    follows_what_is_open(&Store::open()?, &grant, &parties::now()?)?;
     facts::away_from_guests(&ready, &grant)?;
     answer_with(&facts::text(&ready, &grant, &part.rule, terms))?;
     entrance::pass(&ready, |entered| {
@@ -41,6 +42,7 @@ pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Erro
             return Err(Error::NotNow(id.clone(), "it changed meanwhile; look at it again"));
         }
         pending(&current, &now)?;
+        follows_what_is_open(&store, &current, &now)?;
         let by = parties::party(&visit.caller);
         let approval = Approval { by, at: now, access: terms.access, lifetime: terms.lifetime };
         current.approve(approval, part.rule.approvals);
@@ -60,6 +62,17 @@ pub(super) fn concealed(grant: &Grant, caller: &Person, error: Error) -> Error {
     match error {
         Error::Sharing(Refusal::NotApprover | Refusal::NoRule) if !has_part => Error::NoGrant(grant.id.clone()),
         error => error,
+    }
+}
+
+/// What was to change a grant that is over, or was changed otherwise since, changes nothing any more.
+fn follows_what_is_open(store: &Store, grant: &Grant, now: &Moment) -> Result<(), Error> {
+    let Some(id) = &grant.follows else { return Ok(()) };
+    match parties::grant(store, id)?.standing(now) {
+        Standing::Open(_) => Ok(()),
+        Standing::Pending(_) | Standing::Over(_) => {
+            Err(Error::NotNow(grant.id.clone(), "what it was to change is over"))
+        }
     }
 }
 

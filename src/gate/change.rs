@@ -24,6 +24,14 @@ use crate::policy::Terms;
 pub fn change(visit: &Visit, id: &GrantId, into: Adjustment) -> Result<u8, Error> {
     let settings = config::load(Path::new(config::PATH))?;
     let (grant, now) = (parties::grant(&Store::open()?, id)?, parties::now()?);
+    let patience = caller::no_longer_than(settings.time_limit);
+    let (rules, caller) = (parties::rules(&settings)?, parties::person(&visit.caller)?);
+    // Whoever has no part in it learns nothing, whatever he asks for; and looked up before the lock is taken, a directory that
+    // does not answer keeps nobody else from taking access away.
+    if !end::may_end(&grant, &rules, &caller) {
+        return Err(Error::NoGrant(id.clone()));
+    }
+    drop(patience);
     if is_less(&grant, into, &now) { lower(visit, &settings, id, into) } else { raise(visit, &grant, into) }
 }
 
@@ -32,21 +40,18 @@ fn is_less(grant: &Grant, into: Adjustment, now: &Moment) -> bool {
 }
 
 fn lower(visit: &Visit, settings: &Settings, id: &GrantId, into: Adjustment) -> Result<u8, Error> {
-    let _patience = caller::no_longer_than(settings.time_limit);
-    let (rules, caller) = (parties::rules(settings)?, parties::person(&visit.caller)?);
     let store = Store::open()?;
-    // Looked up before the lock is taken: a directory that does not answer keeps nobody else from taking access away.
-    if !end::may_end(&parties::grant(&store, id)?, &rules, &caller) {
-        return Err(Error::NoGrant(id.clone()));
-    }
     let (locked, now) = (store.lock()?, parties::now()?);
     let mut grant = parties::grant(&store, id)?;
     open(&grant, &now)?;
     if !is_less(&grant, into, &now) {
         return Err(Error::NotNow(id.clone(), "it changed meanwhile; look at it again"));
     }
-    let access = into.access.unwrap_or(grant.terms().access);
+    let (access, before) = (into.access.unwrap_or(grant.terms().access), grant.clone());
     grant.lower(access, into.lifetime, &now);
+    if grant == before {
+        return Err(Error::NotNow(id.clone(), "it is so already"));
+    }
     // Taking access away does not wait for a record.
     locked.put(&grant)?;
     drop(locked);
@@ -80,7 +85,7 @@ fn raise(visit: &Visit, grant: &Grant, into: Adjustment) -> Result<u8, Error> {
         let part = Part::of(grant, &parties::rules(&entered.judged.settings)?)?;
         part.approvable(&entered.caller(), wanted)?;
         facts::away_from_guests(&ready, grant)?;
-        let next = put(&entered, grant, wanted, part.rule.approvals)?;
+        let next = put(&entered, grant, (wanted, into), part.rule.approvals)?;
         match next.state {
             State::Approved { .. } => entered.teller().decided(&next),
             State::Requested {} | State::Ended { .. } => entered.teller().requested(&next),
@@ -90,12 +95,22 @@ fn raise(visit: &Visit, grant: &Grant, into: Adjustment) -> Result<u8, Error> {
     })
 }
 
-fn put(entered: &Entered<'_>, grant: &Grant, wanted: Terms, needed: usize) -> Result<Grant, Error> {
+fn put(
+    entered: &Entered<'_>,
+    grant: &Grant,
+    (wanted, into): (Terms, Adjustment),
+    needed: usize,
+) -> Result<Grant, Error> {
     let (store, now) = (Store::open()?, parties::now()?);
     let locked = store.lock()?;
     let current = parties::grant(&store, &grant.id)?;
     open(&current, &now)?;
+    if current != *grant {
+        return Err(Error::NotNow(grant.id.clone(), "it changed meanwhile; look at it again"));
+    }
     let by = parties::party(&entered.ready.visit.caller);
+    // The code of a request has done its work; that of an invitation is asked for at each join.
+    let seal = current.seal.clone().filter(|_| current.asked_by.uid != current.guest.uid);
     let mut next = Grant {
         id: locked.new_id()?,
         access: wanted.access,
@@ -105,9 +120,13 @@ fn put(entered: &Entered<'_>, grant: &Grant, wanted: Terms, needed: usize) -> Re
         approvals: Vec::new(),
         state: State::Requested {},
         follows: Some(current.id.clone()),
-        ..current
+        seal,
+        ..current.clone()
     };
     next.approve(Approval { by, at: now, access: wanted.access, lifetime: wanted.lifetime }, needed);
+    if into.lifetime.is_none() {
+        next.end_with(&current);
+    }
     let event = Event::Grant(Step::Changed, &parties::deal(&next, wanted));
     entered.judged.record(entered.ready, &event)?;
     locked.put(&next)?;

@@ -24,7 +24,8 @@ use crate::sys::ids::{self, Identity};
 use crate::sys::process;
 use crate::sys::pty::{Master, Slave};
 use crate::tmux;
-use crate::tmux::guests::{self, Client, Scope};
+use crate::tmux::guests;
+use crate::tmux::visit::{self, Client, Scope};
 
 /// Everything that a visit is made of.
 pub(super) struct Visiting<'a> {
@@ -133,6 +134,7 @@ pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
             let _ = visit.relay.send(&ToRelay::End);
             drop(escort);
             let end = visit.looked_into(end);
+            visiting.forget(&visit.inner);
             visit.tell(&format!("{} {}", visit.limit.grant.guest.name, end.of_guest()));
             return Ok((end, visit.limit.grant));
         }
@@ -153,7 +155,11 @@ struct Visit<'a> {
 impl Visit<'_> {
     /// What the relay has to say.
     fn heard(&mut self) -> Result<Option<End>, Error> {
-        while self.hears {
+        // A relay that talks on and on keeps nobody from looking at the clocks.
+        for _ in 0..8 {
+            if !self.hears {
+                break;
+            }
             match self.relay.heard() {
                 Ok(Some(ToMonitor::Ready)) => self.tell(&self.arrival()),
                 Ok(Some(ToMonitor::Behind)) => {}
@@ -255,7 +261,13 @@ impl<'a> Visiting<'a> {
 
     /// tmux is asked to see it the same way as the relay, which does not wait for it.
     fn set_access(&self, inner: &str, access: Access) {
-        let command = guests::set_access(&tmux::socket(self.going.owner.uid), &self.client(inner), access);
+        let command = visit::set_access(&tmux::socket(self.going.owner.uid), &self.client(inner), access);
+        self.teller().command(&self.going.owner, command);
+    }
+
+    /// What the server does by itself, unless the client never came.
+    fn forget(&self, inner: &str) {
+        let command = visit::forget(&tmux::socket(self.going.owner.uid), &self.client(inner));
         self.teller().command(&self.going.owner, command);
     }
 
@@ -269,7 +281,7 @@ impl<'a> Visiting<'a> {
     ) -> Result<Escort<'a>, Error> {
         let (master, slave) = terminal;
         let owner = self.going.owner.asking(self.ready.gate_group, &self.going.home);
-        let preparing = guests::receive(&tmux::socket(self.going.owner.uid), &self.client(inner));
+        let preparing = visit::receive(&tmux::socket(self.going.owner.uid), &self.client(inner));
         let prefixes = guests::prefix_bytes(&tmux::as_owner(&self.judged.settings.tmux, &owner, &preparing)?);
         let identity = relay_identity()?;
 
@@ -308,7 +320,7 @@ impl<'a> Visiting<'a> {
         };
         if prepared().is_some() {
             let socket = tmux::socket(owner.uid);
-            let arguments = guests::attach(&socket, self.going.session.0, access);
+            let arguments = visit::attach(&socket, self.going.session.0, access);
             let _ = process::exec(&self.judged.settings.tmux.to_string_lossy(), &arguments, &kept.for_guest());
         }
         69

@@ -12,7 +12,7 @@ use crate::audit::{Event, Step};
 use crate::cli::Way;
 use crate::grants::{Grant, Moment, Standing, State, Store};
 use crate::ident::{Access, GrantId, SessionName};
-use crate::policy::{self, Refusal, Terms};
+use crate::policy::{self, Refusal, ShareRule, Terms};
 use crate::session::{self, Stage};
 use crate::sys::clock;
 use crate::sys::ids;
@@ -39,7 +39,7 @@ pub fn run(visit: &Visit, way: &Way) -> Result<u8, Error> {
 /// As above.
 pub(super) fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
     let grant = open_grant(entered.ready.visit, way)?;
-    if grant.asked_by.uid == grant.owner.uid {
+    if grant.asked_by.uid != grant.guest.uid {
         seal::ask(&entered, &grant)?;
     }
     let going = Going::of(entered.ready, grant, way)?;
@@ -153,18 +153,21 @@ impl Going {
 /// # Errors
 /// Nothing: by the rules, or because the grant is over.
 pub(super) fn limits(grant: &Grant) -> Result<(Terms, Moment), Error> {
-    let part = Part::of(grant, &parties::rules_now()?)?;
+    within(grant, &Part::of(grant, &parties::rules_now()?)?.rule)
+}
+
+/// What the grant gives under this rule, and its end. Nobody is looked up.
+///
+/// # Errors
+/// As above.
+pub(super) fn within(grant: &Grant, rule: &ShareRule) -> Result<(Terms, Moment), Error> {
     let granted = grant.terms();
-    let rule = std::slice::from_ref(&part.rule);
-    let terms = policy::may_be_in(rule, &part.owner, &part.guest, granted, grant.approvals.len())?;
-    let State::Approved { until, access } = &grant.state else {
+    let terms = policy::still_gives(rule, granted, grant.approvals.len())?;
+    let State::Approved { until, .. } = &grant.state else {
         return Err(Error::NotNow(grant.id.clone(), "it is over"));
     };
     // A rule that became shorter shortens what it gave, and gives nobody back what was taken off since.
     let started = grant.approvals.last().map(|last| &last.at);
     let shortened = started.filter(|_| terms.lifetime < granted.lifetime).map(|at| at.after(terms.lifetime));
-    let until =
-        shortened.into_iter().chain([until.clone()]).min_by_key(|until| until.wall).unwrap_or_else(|| until.clone());
-    let terms = Terms { access: terms.access.min(*access), ..terms };
-    Ok((terms, until))
+    Ok((terms, shortened.map_or_else(|| until.clone(), |shortened| until.earlier(&shortened))))
 }

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::Error;
+use super::parties::Part;
 use super::{join, parties};
 use crate::config;
-use crate::grants::{Grant, How, Moment, Standing, Store};
+use crate::grants::{self, Grant, How, Moment, Store};
 use crate::ident::Access;
+use crate::policy::ShareRule;
 use crate::sys::clock::Alarm;
 use crate::sys::files::Watch;
 use crate::sys::process::Doom;
@@ -48,6 +50,7 @@ pub(super) struct Limit {
     pub grant: Grant,
     pub access: Access,
     until: Moment,
+    rule: ShareRule,
     watch: Watch,
     alarm: Alarm,
     wall: Alarm,
@@ -58,14 +61,15 @@ impl Limit {
     /// Watches first and looks then: what changed before is seen here, what changes later wakes us.
     ///
     /// # Errors
-    /// [`Error::NotNow`] for a grant that is over already; system calls.
+    /// [`Error::NotNow`] for a grant that is over already; what the rules say; system calls.
     pub(super) fn on(grant: Grant) -> Result<Self, Error> {
         let places = [Path::new(Store::directory()), Path::new("/etc/tmux-gate"), Path::new("/etc")];
         let watch = Watch::on(&places).map_err(Error::Session)?;
-        let id = grant.id.clone();
-        let (grant, access, until) = standing(&grant)?.map_err(|_| Error::NotNow(id, "it is over"))?;
+        let rule = rule_of(&grant)?;
+        let (grant, access, until) =
+            standing(&grant, &rule)?.map_err(|_| Error::NotNow(grant.id.clone(), "it is over"))?;
         let (alarm, wall, warning) = alarms(&until)?;
-        Ok(Self { grant, access, until, watch, alarm, wall, warning })
+        Ok(Self { grant, access, until, rule, watch, alarm, wall, warning })
     }
 
     /// What is to be waited for; the place that [`Limit::look`] is told of.
@@ -100,25 +104,36 @@ impl Limit {
 
     fn look_again(&mut self) -> News {
         let (own, configuration) = (Store::file_of(&self.grant), Path::new(config::PATH).file_name());
-        let concerns =
-            |name: &String| *name == own || Some(name.as_ref()) == configuration || PEOPLE.contains(&name.as_str());
-        if let Some(names) = self.watch.changed()
-            && !names.iter().any(concerns)
-        {
+        let is_of_people = |name: &String| Some(name.as_ref()) == configuration || PEOPLE.contains(&name.as_str());
+        let changed = self.watch.changed();
+        let people = changed.as_ref().is_none_or(|names| names.iter().any(is_of_people));
+        if !people && changed.is_some_and(|names| !names.contains(&own)) {
             return News::Nothing;
         }
-        // A users database that is silent gives nobody more time: then this process ends, and the guest with it.
-        let left = Duration::from_millis(self.left()).saturating_sub(Duration::from_secs(1));
-        let Ok(_doom) = Doom::after(left.min(config::TIME_LIMIT)) else { return News::Over(Over::Forbidden) };
-        match standing(&self.grant) {
+        // What was taken away is over whoever answers, or does not.
+        let now = match standing(&self.grant, &self.rule) {
+            Ok(Ok(_)) if people => self.judge_again(),
+            now => now,
+        };
+        match now {
             Ok(Ok((grant, access, until))) => self.take(grant, access, until),
             Ok(Err(how)) => News::Over(Over::Grant(how)),
             Err(_) => News::Over(Over::Forbidden),
         }
     }
 
+    /// By the rules and the people of now. A users database that is silent gives nobody more time: then this process ends, and
+    /// the guest with it.
+    fn judge_again(&mut self) -> Result<Standing, Error> {
+        let left = Duration::from_millis(self.left()).saturating_sub(Duration::from_secs(1));
+        let _doom = Doom::after(left.min(config::TIME_LIMIT)).map_err(Error::Session)?;
+        self.rule = rule_of(&self.grant)?;
+        standing(&self.grant, &self.rule)
+    }
+
     fn take(&mut self, grant: Grant, access: Access, until: Moment) -> News {
-        if (&grant, access, &until) == (&self.grant, self.access, &self.until) {
+        let is_the_same = (&grant.id, access, &until) == (&self.grant.id, self.access, &self.until);
+        if is_the_same {
             return News::Nothing;
         }
         let Ok((alarm, wall, warning)) = alarms(&until) else { return News::Over(Over::Forbidden) };
@@ -142,22 +157,34 @@ fn next_warning(left: u64) -> Result<Alarm, Error> {
     Alarm::after(Duration::from_millis(until.unwrap_or(left.saturating_add(60_000)))).map_err(Error::Session)
 }
 
-/// The grant that holds now, this one or the one that took its place, with what store and rules say of it; or how it ended.
-fn standing(grant: &Grant) -> Result<Result<(Grant, Access, Moment), How>, Error> {
+/// The grant that holds now, with what store and rule say of it; or how it ended.
+type Standing = Result<(Grant, Access, Moment), How>;
+
+fn rule_of(grant: &Grant) -> Result<ShareRule, Error> {
+    Ok(Part::of(grant, &parties::rules_now()?)?.rule)
+}
+
+/// This grant, or the one that took its place.
+fn standing(grant: &Grant, rule: &ShareRule) -> Result<Standing, Error> {
     let store = Store::open()?;
     let mut current = store.find(&grant.id)?.ok_or_else(|| Error::NoGrant(grant.id.clone()))?;
     let now = parties::now()?;
     // Each change makes one more link.
     for _ in 0..16 {
         let how = match current.standing(&now) {
-            Standing::Open(_) => {
-                let (terms, until) = join::limits(&current)?;
+            grants::Standing::Open(_) => {
+                let (terms, until) = join::within(&current, rule)?;
                 return Ok(if until.left(&now) == 0 { Err(How::Expired) } else { Ok((current, terms.access, until)) });
             }
-            Standing::Pending(_) => return Ok(Err(How::Revoked)),
-            Standing::Over(how) => how,
+            grants::Standing::Pending(_) => return Ok(Err(How::Revoked)),
+            grants::Standing::Over(how) => how,
         };
-        let next = |one: &Grant| one.follows.as_ref() == Some(&current.id) && one.owner == current.owner;
+        let was_approved = |one: &Grant| match one.standing(&now) {
+            grants::Standing::Open(_) | grants::Standing::Over(How::Replaced) => true,
+            grants::Standing::Pending(_) | grants::Standing::Over(_) => false,
+        };
+        let follows = |one: &Grant| one.follows.as_ref() == Some(&current.id) && one.owner == current.owner;
+        let next = |one: &Grant| follows(one) && was_approved(one);
         match store.of_guest(current.guest.uid)?.into_iter().find(next).filter(|_| how == How::Replaced) {
             Some(follower) => current = follower,
             None => return Ok(Err(how)),

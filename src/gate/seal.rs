@@ -20,7 +20,7 @@ const TRIES: u8 = 3;
 pub(super) fn new(id: &GrantId) -> Result<(Option<Seal>, String), Error> {
     let code = Code::from_random(files::random().map_err(Error::Session)?);
     let line = format!("code {}; tell it by another road, for without it nobody gets on\n", code.as_str());
-    Ok((Some(Seal { digest: digest(id, &code), tries: TRIES }), line))
+    Ok((Some(Seal { of: id.clone(), digest: digest(id, &code), tries: TRIES }), line))
 }
 
 /// Asks for the code of a grant that has one; after three wrong ones there is no way on.
@@ -39,7 +39,7 @@ pub(super) fn ask(entered: &Entered<'_>, grant: &Grant) -> Result<(), Error> {
     let locked = store.lock()?;
     let mut current = parties::grant(&store, &grant.id)?;
     let Some(seal) = &mut current.seal else { return Err(wrong(0)) };
-    if seal.tries > 0 && code.is_some_and(|code| seal.digest == digest(&grant.id, &code)) {
+    if seal.tries > 0 && code.is_some_and(|code| seal.digest == digest(&seal.of, &code)) {
         return Ok(());
     }
     seal.tries = seal.tries.saturating_sub(1);

@@ -4,6 +4,7 @@
 //! Never: to a guest's client; a word that is not fixed but ids, names, access and times.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::unistd;
 
@@ -14,12 +15,16 @@ use crate::config::Settings;
 use crate::grants::{Grant, State, Store, presence};
 use crate::ident::Uid;
 use crate::policy;
-use crate::sys::{entry, files, process};
+use crate::sys::process::{self, Doom};
+use crate::sys::{entry, files};
 use crate::tmux::guests::{self, Weight};
 use crate::tmux::{self, Runtime, Socket};
 
 /// How long a request that was not approved keeps the next one quiet, in milliseconds.
 const PEACE: u64 = 60_000;
+
+/// How long telling may take, lookups of people included.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How people's servers are reached.
 #[derive(Clone, Copy)]
@@ -34,6 +39,7 @@ impl Teller<'_> {
     fn later(&self, work: impl FnOnce()) {
         let life = || {
             process::show_role("tmux-gate:tell");
+            let Ok(_doom) = Doom::after(PATIENCE) else { return 1 };
             let Ok(null) = files::null() else { return 1 };
             let streams = [unistd::dup2_stdin(&null), unistd::dup2_stdout(&null), unistd::dup2_stderr(&null)];
             let (input, output, errors) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
@@ -44,8 +50,12 @@ impl Teller<'_> {
             }
             0
         };
+        // A grandchild: nobody waits for it, and it is no zombie for as long as a visit lasts.
+        let orphaned = process::fork(&[], || process::fork(&[], life).map_or(1, |_| 0));
         // Whoever is not told finds it in `list`.
-        let _ = process::fork(&[], life);
+        if let Ok(child) = orphaned {
+            process::reap(child.pid);
+        }
     }
 
     /// Shows this person a line, if he is there.
@@ -86,7 +96,9 @@ impl Teller<'_> {
         if is_pressing(grant)? {
             return Ok(());
         }
-        if part.rule.approvers.contains(&policy::Approver::Owner) && grant.asked_by.uid != owner.uid {
+        let approves = part.rule.approvers.contains(&policy::Approver::Owner)
+            || policy::is_approver(&part.rule, &parties::person(&owner)?);
+        if approves && grant.asked_by.uid != owner.uid {
             self.offer(&owner, grant)?;
         }
         for uid in self.runtime.everybody()? {
@@ -162,9 +174,15 @@ impl Teller<'_> {
 /// Did this guest ask the same owner a moment ago, and was not approved? Then nobody is disturbed again: asking until somebody
 /// says yes to have his peace must not pay.
 fn is_pressing(grant: &Grant) -> Result<bool, Error> {
+    if grant.asked_by != grant.guest {
+        return Ok(false);
+    }
     let asked_before = |one: &Grant| {
-        let since = grant.asked_at.wall.saturating_sub(one.asked_at.wall);
-        one.id != grant.id && one.guest == grant.guest && one.approvals.is_empty() && since < PEACE
+        let since = grant.asked_at.wall.checked_sub(one.asked_at.wall);
+        // Of two at the same moment one comes first.
+        let came_before = (one.asked_at.wall, one.id.as_str()) < (grant.asked_at.wall, grant.id.as_str());
+        let is_alike = one.guest == grant.guest && one.approvals.is_empty();
+        is_alike && came_before && since.is_some_and(|since| since < PEACE)
     };
     Ok(Store::open()?.of_owner(grant.owner.uid)?.iter().any(asked_before))
 }

@@ -52,6 +52,14 @@ impl Moment {
         }
     }
 
+    /// The earlier of the two on each clock.
+    #[must_use]
+    pub fn earlier(&self, other: &Self) -> Self {
+        let same = self.boot == other.boot;
+        let since_boot = if same { self.since_boot.min(other.since_boot) } else { self.since_boot };
+        Self { wall: self.wall.min(other.wall), boot: self.boot.clone(), since_boot }
+    }
+
     /// Milliseconds from `now` until this moment, by whichever clock says less; of another boot only the wall clock counts.
     #[must_use]
     pub fn left(&self, now: &Self) -> u64 {
@@ -133,6 +141,8 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
+    /// The grant that it was made for: one that takes its place has the same code.
+    pub of: GrantId,
     /// SHA-256 of id and code, in hexadecimal.
     pub digest: String,
     /// How many wrong codes are left.
@@ -253,6 +263,13 @@ impl Grant {
             *given = access.min(*given);
             let sooner = lifetime.map(|lifetime| now.after(lifetime)).filter(|end| end.left(now) < until.left(now));
             *until = sooner.unwrap_or_else(|| until.clone());
+        }
+    }
+
+    /// Ends no later than the other one, whatever its own time.
+    pub fn end_with(&mut self, other: &Self) {
+        if let (State::Approved { until, .. }, State::Approved { until: end, .. }) = (&mut self.state, &other.state) {
+            *until = until.earlier(end);
         }
     }
 

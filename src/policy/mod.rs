@@ -5,7 +5,7 @@ mod share;
 
 pub use share::{
     Approver, By, Match, Pair, People, Refusal, ShareRule, Terms, about_owner, is_approver, match_for, may_approve,
-    may_be_in, may_request, may_revoke, rule_for,
+    may_request, may_revoke, rule_for, still_gives,
 };
 
 use crate::ident::Uid;

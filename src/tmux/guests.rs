@@ -1,4 +1,4 @@
-//! What do we have an owner's server do about guests, and show to people where they work?
+//! What do we have a server show to people where they work?
 //!
 //! MUST: text from people in single quotes, where tmux reads a command, and with every `#` and `%` doubled.
 //! Never: the reason of a request, which is anybody's text: whoever is told looks it up.
@@ -48,12 +48,14 @@ pub fn ask(socket: &str, clients: &[String], request: &Request<'_>) -> Vec<Strin
     let Request { id, program, access, .. } = request;
     let title = literal(&format!(" {id}: {} ", request.title));
     let approve = |less: &str| format!("display-popup -E -E -w 90% -h 75% \"{program} approve {id}{less}\"");
-    // What Enter chooses comes first, and no letter chooses: whoever is typing when the menu comes has chosen nothing.
+    // What Enter chooses comes first, no letter chooses, and what needs no password is asked for once more: whoever is typing
+    // when the menu comes has decided nothing.
     let mut items = vec![("Later", String::new()), ("Approve, to see it", approve(" --read-only"))];
     if *access == Access::ReadWrite {
         items.push(("Approve, to type into it", approve("")));
     }
-    items.push(("Deny", format!("run-shell -b \"{program} deny {id} >/dev/null 2>&1\"")));
+    let deny = format!("run-shell -b \"{program} deny {id} >/dev/null 2>&1\"");
+    items.push(("Deny", format!("confirm-before -p \"deny {id}? (y/n)\" {{ {deny} }}")));
     let items: String = items.iter().map(|(text, command)| format!(" '{text}' '' '{command}'")).collect();
     let menu = |client: &String| format!("display-menu -c {client} -T '{title}'{items}");
     in_one(socket, clients.iter().map(|client| words(&["run-shell", "-b", "-C", &menu(client)])))
@@ -71,7 +73,7 @@ pub struct Request<'a> {
     pub program: &'a str,
 }
 
-fn in_one(socket: &str, commands: impl Iterator<Item = Vec<String>>) -> Vec<String> {
+pub(super) fn in_one(socket: &str, commands: impl Iterator<Item = Vec<String>>) -> Vec<String> {
     let mut all = words(&["tmux", "-N", "-S", socket]);
     for command in commands {
         all.extend(command);
@@ -85,68 +87,9 @@ fn literal(text: &str) -> String {
     text.replace('#', "##").replace('%', "%%")
 }
 
-/// A guest's client, as the owner's server knows it.
-pub struct Client<'a> {
-    /// The session that it is attached to.
-    pub session: u32,
-    /// Its terminal, the inner one.
-    pub tty: &'a str,
-    /// May it be in another session as well?
-    pub scope: Scope,
-}
-
-/// Where a grant leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// To one session.
-    ThatSession,
-    /// To all of its owner's.
-    EverySession,
-}
-
-/// Hooks of the gate's have the guest's terminal's number and this.
-const HOOKS: u32 = 760_000;
-
-/// Is this line of show-hooks about a hook of the gate's own?
-#[must_use]
-pub fn is_own_hook(line: &str) -> bool {
-    let number =
-        line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).and_then(|(index, _)| index.parse().ok());
-    number.is_some_and(|number: u32| number >= HOOKS)
-}
-
-/// Prepares a session for a guest, and prints its prefix keys. While guests are in, nobody is carried elsewhere when the session
-/// ends; a guest who switches to a session that was not granted is detached. When the guest's client is gone, by whatever end, the
-/// server takes all of it back by itself.
-#[must_use]
-pub fn receive(socket: &str, client: &Client<'_>) -> Vec<String> {
-    let (session, tty) = (format!("${}:", client.session), client.tty);
-    let number = tty.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    let hook = |name: &str| format!("{name}[{}]", HOOKS.saturating_add(number));
-    let (changed, detached) = (hook("client-session-changed"), hook("client-detached"));
-    let elsewhere = format!("#{{&&:#{{==:#{{hook_client}},{tty}}},#{{!=:#{{session_id}},${}}}}}", client.session);
-    let stay = format!("if-shell -F '{elsewhere}' 'detach-client -t {tty}'");
-    let keep = "set-option -F -t '$:' @tmux-gate-was '#{detach-on-destroy}' ; set-option -t '$:' detach-on-destroy on";
-    let take_back =
-        "set-option -F -t '$:' detach-on-destroy '#{@tmux-gate-was}' ; set-option -u -t '$:' @tmux-gate-was";
-    let gone = format!(
-        "if-shell -F '#{{==:#{{hook_client}},{tty}}}' {{ set-hook -gu {changed} ; set-hook -gu {detached} ; \
-         set-option -F -t '$:' @tmux-gate-guests '#{{e|-:#{{@tmux-gate-guests}},1}}' ; \
-         if-shell -F -t '$:' '#{{==:#{{@tmux-gate-guests}},0}}' {{ set-option -u -t '$:' @tmux-gate-guests ; \
-         if-shell -F -t '$:' '#{{@tmux-gate-was}}' {{ {take_back} }} }} }}"
-    );
-    let of_session = |command: &str| command.replace("$:", &session);
-    let counted = "#{e|+:0#{@tmux-gate-guests},1}";
-    let mut commands = vec![
-        words(&["if-shell", "-F", "-t", &session, "#{==:#{detach-on-destroy},on}", "", &of_session(keep)]),
-        words(&["set-option", "-F", "-t", &session, "@tmux-gate-guests", counted]),
-        words(&["set-hook", "-g", &detached, &of_session(&gone)]),
-    ];
-    if client.scope == Scope::ThatSession {
-        commands.push(words(&["set-hook", "-g", &changed, &stay]));
-    }
-    commands.push(words(&["display-message", "-p", "-t", &session, "#{prefix} #{prefix2}"]));
-    in_one(socket, commands.into_iter())
+/// Prints the prefix keys of a session.
+pub(super) fn prefix_line(target: &str) -> Vec<String> {
+    words(&["display-message", "-p", "-t", target, "#{prefix} #{prefix2}"])
 }
 
 /// The bytes of prefix keys that are one byte: `C-b` is 2.
@@ -159,30 +102,6 @@ pub fn prefix_bytes(answer: &[u8]) -> Vec<u8> {
         _ => None,
     };
     text.split_whitespace().filter_map(byte).collect()
-}
-
-/// Attaches a guest's client, as the owner, with nothing of the guest's environment (`-E`); never starts a server. Of a guest who
-/// only sees, tmux takes no key and no size (as far as others are there whose size counts).
-#[must_use]
-pub fn attach(socket: &str, session: u32, access: Access) -> Vec<String> {
-    let target = format!("${session}");
-    match access {
-        Access::ReadOnly => words(&["tmux", "-N", "-S", socket, "attach-session", "-E", "-r", "-t", &target]),
-        Access::ReadWrite => words(&["tmux", "-N", "-S", socket, "attach-session", "-E", "-t", &target]),
-    }
-}
-
-/// Makes the guest's client one for that access from now on, in the session that it came for. tmux lets go of its own flag for
-/// reading on the way of a switch alone.
-#[must_use]
-pub fn set_access(socket: &str, client: &Client<'_>, access: Access) -> Vec<String> {
-    let (target, tty) = (format!("${}:", client.session), client.tty);
-    match access {
-        Access::ReadOnly => {
-            words(&["tmux", "-N", "-S", socket, "refresh-client", "-t", tty, "-f", "read-only,ignore-size"])
-        }
-        Access::ReadWrite => words(&["tmux", "-N", "-S", socket, "switch-client", "-r", "-c", tty, "-t", &target]),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod ask;
 mod custody;
 pub mod guests;
 mod state;
+pub mod visit;
 
 use std::path::Path;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{guests, list_panes, words};
+use super::{list_panes, visit, words};
 
 /// The panes of all sessions, in numbers only.
 const PANES: &str = "#{pid} #{session_id} #{window_id} #{pane_id} #{pane_pid} #{pane_pipe}";
@@ -117,7 +117,7 @@ pub fn read_settings(answer: &[u8], hash: impl Fn(&str) -> u64, into: &mut Setti
             continue; // the gate's own, while a guest is in
         }
         // A hook without a command is named alone.
-        let nothing = line == name || guests::is_own_hook(line);
+        let nothing = line == name || visit::is_own_hook(line);
         add(into, (kind, hash(&format!("{section} {name}"))), if nothing { 0 } else { hash(line) });
     }
     (last == END).then_some(())
