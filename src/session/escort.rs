@@ -1,9 +1,10 @@
 //! How does a guest's visit run and end? The monitor watches over the processes that make it up, and over whatever may end it;
 //! the end asks none of them. Never: a byte of the terminal, why it ends.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -14,11 +15,13 @@ use crate::sys::process::{self, Change, Process};
 
 /// How long what was killed may take to end.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long the last member may go on without one of the others: it shows what they left, and then ends by itself.
+const FINISH: Duration = Duration::from_secs(5);
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
-    /// A process of the visit ended by itself.
+    /// The last process of the visit ended by itself, or another one, and the last took too long over what it left.
     Gone,
     /// A signal ended a process of the visit, and not ours.
     Killed,
@@ -33,6 +36,8 @@ pub struct Escort<'a> {
     link: &'a Upward,
     signals: SignalFd,
     members: Vec<Process>,
+    /// Since when one of them is gone, and the last goes on.
+    bereft: Cell<Option<Instant>>,
 }
 
 impl<'a> Escort<'a> {
@@ -42,10 +47,10 @@ impl<'a> Escort<'a> {
     /// sigprocmask(2), signalfd(2).
     pub fn new(link: &'a Upward) -> io::Result<Self> {
         let signals = process::signals(&[Signal::SIGCHLD, Signal::SIGTERM])?;
-        Ok(Self { link, signals, members: Vec::new() })
+        Ok(Self { link, signals, members: Vec::new(), bereft: Cell::new(None) })
     }
 
-    /// Forks one more process of the visit, which keeps `keep` of our descriptors open until it closes them itself.
+    /// Forks one more process of the visit, which has our descriptors, but for the link's and the signals', until it closes them.
     ///
     /// # Errors
     /// fork(2), pidfd_open(2).
@@ -70,16 +75,15 @@ impl<'a> Escort<'a> {
             let on = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = vec![on(self.signals.as_fd()), on(self.link.as_fd())];
             fds.extend(watched.iter().map(|fd| on(*fd)));
-            let _ = poll(&mut fds, PollTimeout::NONE);
+            let _ = poll(&mut fds, self.patience());
             let readable: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
             while let Ok(Some(signal)) = self.signals.read_signal() {
                 if signal.ssi_signo == Signal::SIGTERM as u32 {
                     return Happening::Asked;
                 }
             }
-            let ends: Vec<Happening> = self.members.iter().filter_map(end_of).collect();
-            if let Some(end) = ends.iter().find(|end| **end == Happening::Killed).or(ends.first()) {
-                return *end;
+            if let Some(end) = self.end() {
+                return end;
             }
             if self.link.heard() == Some(ToMonitor::End) {
                 return Happening::Asked;
@@ -88,6 +92,26 @@ impl<'a> Escort<'a> {
                 return Happening::Readable(place);
             }
         }
+    }
+
+    fn patience(&self) -> PollTimeout {
+        let Some(since) = self.bereft.get() else { return PollTimeout::NONE };
+        let left = (since + FINISH).saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO)
+    }
+
+    fn end(&self) -> Option<Happening> {
+        let Some((last, others)) = self.members.split_last() else { return None };
+        // All are looked at: each may be stopped.
+        let ends: Vec<Happening> = others.iter().filter_map(end_of).collect();
+        if ends.contains(&Happening::Killed) {
+            return Some(Happening::Killed);
+        }
+        if !ends.is_empty() && self.bereft.get().is_none() {
+            self.bereft.set(Some(Instant::now()));
+        }
+        let late = self.bereft.get().is_some_and(|since| since + FINISH <= Instant::now());
+        end_of(last).or(late.then_some(Happening::Gone))
     }
 }
 
