@@ -23,6 +23,8 @@ mod password;
 mod providers;
 mod sharing;
 mod sharing_changes;
+mod sharing_load;
+mod sharing_owner;
 mod sharing_surroundings;
 mod sharing_told;
 mod ssh;

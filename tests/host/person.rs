@@ -73,6 +73,28 @@ impl Terminal {
         self.master.as_ref().expect("the terminal was hung up")
     }
 
+    /// For typing from another thread.
+    pub fn hands(&self) -> Arc<File> {
+        self.master().clone()
+    }
+
+    /// From now on nobody reads what comes out.
+    pub fn look_away(&mut self) {
+        self.stop = None;
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+    }
+
+    /// And on.
+    pub fn look_again(&mut self) {
+        let (stopped, stop) = std::io::pipe().unwrap();
+        self.seen().ended = false;
+        let (master, seen) = (self.master().clone(), self.seen.clone());
+        self.stop = Some(stop.into());
+        self.reader = Some(std::thread::spawn(move || read_terminal(&master, &stopped.into(), &seen)));
+    }
+
     fn resize(&self, rows: u16, columns: u16) {
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         if rows > 0 && columns > 0 {
@@ -97,10 +119,7 @@ impl Terminal {
     }
 
     fn hang_up(&mut self) {
-        self.stop = None;
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
+        self.look_away();
         self.master = None;
     }
 }
