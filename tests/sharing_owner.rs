@@ -228,7 +228,7 @@ fn what_follows_the_q_in_a_paste_is_for_nobody() {
     let _alice = visit::at_work(&host);
     let mut bob = Visit::prepare(&host);
     bob.join();
-    bob.person.send(format!("quote\r{}", "touch /tmp/late-$(id -un)\r".repeat(100)));
+    bob.person.send(format!("quote\r{}", "touch /tmp/late-$(id -un)\r".repeat(2000)));
     bob.expect_back(0);
     assert!(!host.exists("/tmp/late-bob") && !host.exists("/tmp/late-alice"), "{}", bob.person.transcript());
     assert_eq!(bob.person.transcript().matches("touch").count(), 0);
