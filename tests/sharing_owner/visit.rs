@@ -140,7 +140,8 @@ impl<'h> Visit<'h> {
     /// Of every visit so far: what came between the gate's own first and last bytes is on the list.
     pub fn expect_only_the_allow_list(&self) {
         for shown in self.sessions() {
-            if let Some(at) = super::grammar::breach(&shown) {
+            let breach = super::grammar::breach(&shown);
+            if let Some(at) = breach.filter(|at| !is_a_beginning(&shown[*at..])) {
                 let from = at.saturating_sub(40);
                 let text = shown[from..(at + 60).min(shown.len())].escape_ascii();
                 panic!("at {at} of {}: {text}", shown.len());
@@ -166,4 +167,16 @@ impl<'h> Visit<'h> {
 
 pub fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     bytes.windows(text.len()).position(|window| window == text)
+}
+
+/// The cut may come between any two bytes: what is left of a sequence or letter then, of which nothing comes after.
+fn is_a_beginning(rest: &[u8]) -> bool {
+    match rest {
+        [0x1b] | [0x1b, b'(' | b')' | b']'] => true,
+        [0x1b, b'[', numbers @ ..] => numbers.iter().all(|byte| (0x20..0x40).contains(byte)),
+        [0x1b, b']', b'0'..=b'2', title @ ..] => {
+            title.is_empty() || title[0] == b';' && !title[..title.len() - 1].contains(&0x1b)
+        }
+        letter => str::from_utf8(letter).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none()),
+    }
 }
