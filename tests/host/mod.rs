@@ -31,16 +31,20 @@ mod person;
 mod process;
 mod running;
 mod screen;
+mod sharing;
 mod spawn;
 mod ssh;
 mod stage;
+mod stepper;
 mod syslog;
 
 pub use gate::{Attempt, GATE, NO_QUESTION, UNIX, fixture};
 pub use person::Person;
 pub use process::Process;
+pub use sharing::HOSTILE;
 pub use spawn::Spawn;
 pub use stage::WAITS;
+pub use stepper::Stepper;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
