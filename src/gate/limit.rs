@@ -3,9 +3,9 @@
 //! MUST: whoever asks waits for all of it. Never: a wait of its own; an end that asks anybody.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::time::Duration;
 
+use super::clocks::{self, Clocks, Concern};
 use super::error::Error;
 use super::parties::Part;
 use super::{join, parties};
@@ -19,9 +19,6 @@ use crate::sys::process::Doom;
 
 /// How long before the end it is announced, in milliseconds.
 const WARNINGS: [u64; 2] = [300_000, 60_000];
-
-/// Files of the users database, as far as it is files.
-const PEOPLE: [&str; 2] = ["group", "passwd"];
 
 /// What came of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +49,7 @@ pub(super) struct Limit {
     until: Moment,
     rule: ShareRule,
     watch: Watch,
-    alarm: Alarm,
-    wall: Alarm,
+    end: Clocks,
     warning: Alarm,
 }
 
@@ -63,18 +59,18 @@ impl Limit {
     /// # Errors
     /// [`Error::NotNow`] for a grant that is over already; what the rules say; system calls.
     pub(super) fn on(grant: Grant) -> Result<Self, Error> {
-        let places = [Path::new(Store::directory()), Path::new("/etc/tmux-gate"), Path::new("/etc")];
-        let watch = Watch::on(&places).map_err(Error::Session)?;
+        let watch = clocks::changes()?;
         let rule = rule_of(&grant)?;
         let (grant, access, until) =
             standing(&grant, &rule)?.map_err(|_| Error::NotNow(grant.id.clone(), "it is over"))?;
-        let (alarm, wall, warning) = alarms(&until)?;
-        Ok(Self { grant, access, until, rule, watch, alarm, wall, warning })
+        let (end, warning) = alarms(&until)?;
+        Ok(Self { grant, access, until, rule, watch, end, warning })
     }
 
     /// What is to be waited for; the place that [`Limit::look`] is told of.
     pub(super) fn watched(&self) -> [BorrowedFd<'_>; 4] {
-        [self.alarm.as_fd(), self.wall.as_fd(), self.warning.as_fd(), self.watch.as_fd()]
+        let [boot, wall] = self.end.fds();
+        [boot, wall, self.warning.as_fd(), self.watch.as_fd()]
     }
 
     /// What it means that something is to be read at that place of [`Limit::watched`]. Whatever is not understood is the end.
@@ -103,17 +99,15 @@ impl Limit {
     }
 
     fn look_again(&mut self) -> News {
-        let (own, configuration) = (Store::file_of(&self.grant), Path::new(config::PATH).file_name());
-        let is_of_people = |name: &String| Some(name.as_ref()) == configuration || PEOPLE.contains(&name.as_str());
-        let changed = self.watch.changed();
-        let people = changed.as_ref().is_none_or(|names| names.iter().any(is_of_people));
-        if !people && changed.is_some_and(|names| !names.contains(&own)) {
-            return News::Nothing;
-        }
-        // What was taken away is over whoever answers, or does not.
-        let now = match standing(&self.grant, &self.rule) {
-            Ok(Ok(_)) if people => self.judge_again(),
-            now => now,
+        let own = Store::file_of(&self.grant);
+        let now = match clocks::concern(&self.watch, |name| name == own) {
+            Concern::Nothing => return News::Nothing,
+            Concern::Store => standing(&self.grant, &self.rule),
+            // What was taken away is over whoever answers, or does not.
+            Concern::Rules => match standing(&self.grant, &self.rule) {
+                Ok(Ok(_)) => self.judge_again(),
+                over => over,
+            },
         };
         match now {
             Ok(Ok((grant, access, until))) => self.take(grant, access, until),
@@ -136,18 +130,15 @@ impl Limit {
         if is_the_same {
             return News::Nothing;
         }
-        let Ok((alarm, wall, warning)) = alarms(&until) else { return News::Over(Over::Forbidden) };
-        (self.alarm, self.wall, self.warning) = (alarm, wall, warning);
+        let Ok((end, warning)) = alarms(&until) else { return News::Over(Over::Forbidden) };
+        (self.end, self.warning) = (end, warning);
         (self.grant, self.access, self.until) = (grant, access, until);
         News::Changed
     }
 }
 
-fn alarms(until: &Moment) -> Result<(Alarm, Alarm, Alarm), Error> {
-    let left = until.left(&parties::now()?);
-    let alarm = Alarm::after(Duration::from_millis(left)).map_err(Error::Session)?;
-    let wall = Alarm::at_wall(until.wall).map_err(Error::Session)?;
-    Ok((alarm, wall, next_warning(left)?))
+fn alarms(until: &Moment) -> Result<(Clocks, Alarm), Error> {
+    Ok((Clocks::until(until)?, next_warning(until.left(&parties::now()?))?))
 }
 
 /// The next announcement's; after the last one it never rings before the end does.

@@ -8,6 +8,7 @@ mod caller;
 mod change;
 mod changes;
 mod check;
+mod clocks;
 mod end;
 mod entrance;
 mod environment;
