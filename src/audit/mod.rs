@@ -29,6 +29,8 @@ pub enum Event<'a> {
     Attached {
         /// The own session.
         session: &'a SessionLabel,
+        /// By which grant, where it takes one.
+        grant: Option<&'a GrantId>,
     },
     /// The session was left. Written before the session's modules run again: they may crash.
     Detached {
@@ -38,6 +40,15 @@ pub enum Event<'a> {
         seconds: u64,
         /// tmux's exit status.
         status: u8,
+        /// By which grant he was in last, and, where that ended it, how.
+        grant: Option<(&'a GrantId, Option<&'a str>)>,
+    },
+    /// Everything inside somebody's sessions was ended, the grant for the own session being over.
+    Ended {
+        /// How many processes had to be killed.
+        killed: usize,
+        /// How many were left all the same.
+        left: usize,
     },
     /// The session was ended because its monitor died.
     Cut,
@@ -138,7 +149,7 @@ pub fn record(subject: &Subject, event: &Event<'_>) -> Result<(), Error> {
     let severity = match event {
         Event::Authenticated | Event::Attached { .. } | Event::Detached { .. } => syslog::Severity::Info,
         Event::Grant(..) | Event::Left { .. } => syslog::Severity::Info,
-        Event::Refused { .. } | Event::Cut | Event::Unclosed => syslog::Severity::Warning,
+        Event::Refused { .. } | Event::Cut | Event::Unclosed | Event::Ended { .. } => syslog::Severity::Warning,
     };
     Ok(syslog::send(severity, &line(subject, event))?)
 }
@@ -165,11 +176,24 @@ fn line(subject: &Subject, event: &Event<'_>) -> String {
     }
     match event {
         Event::Authenticated | Event::Cut | Event::Unclosed => {}
-        Event::Attached { session } => put("session", &session.to_string()),
-        Event::Detached { session, seconds, status } => {
+        Event::Attached { session, grant } => {
+            put("session", &session.to_string());
+            if let Some(grant) = grant {
+                put("grant", grant.as_str());
+            }
+        }
+        Event::Detached { session, seconds, status, grant } => {
             put("session", &session.to_string());
             put("seconds", &seconds.to_string());
             put("status", &status.to_string());
+            if let Some((grant, how)) = grant {
+                put("grant", grant.as_str());
+                put("how", how.unwrap_or("left"));
+            }
+        }
+        Event::Ended { killed, left } => {
+            put("killed", &killed.to_string());
+            put("left", &left.to_string());
         }
         Event::Grant(_, deal) => deal.put(&mut put),
         Event::Left { deal, how, seconds, changed } => {
@@ -210,6 +234,7 @@ impl Event<'_> {
             Self::Authenticated => "authenticated",
             Self::Attached { .. } => "attached",
             Self::Detached { .. } => "detached",
+            Self::Ended { .. } => "ended",
             Self::Cut => "cut",
             Self::Unclosed => "unclosed",
             Self::Grant(Step::Requested, _) => "requested",

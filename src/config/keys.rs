@@ -39,6 +39,30 @@ pub const KEYS: &[Key] = &[
         meaning: "What panes run for people whose login shell is tmux-gate itself.",
     },
     Key {
+        table: "attach",
+        name: "grant_required",
+        example: "[\"@vendors\"]",
+        default: "absent: nobody",
+        meaning: "Who needs an open grant for the own session as well, as in users: asked for with tmux-gate request OWN_NAME, \
+                  decided by the [[share]] that is about him as owner and guest, with access = \"read-write\". At its end he is \
+                  detached. It holds from the next attach on.",
+    },
+    Key {
+        table: "attach",
+        name: "grace",
+        example: "\"5m\"",
+        default: "\"5m\"",
+        meaning: "How long after that end everything that was started in his sessions goes on, his tmux server first, up to 1d; a \
+                  new grant by then keeps it.",
+    },
+    Key {
+        table: "attach",
+        name: "keep",
+        example: "false",
+        default: "false",
+        meaning: "Whether it stays for good instead: locked, for nobody attaches without a new grant.",
+    },
+    Key {
         table: "share",
         name: "owners",
         example: "[\"@ops\"]",

@@ -30,6 +30,10 @@ pub struct Settings {
     pub users: Option<Vec<Entry>>,
     /// `[attach] shell`: what panes run for people whose login shell is the gate.
     pub shell: PathBuf,
+    /// `[attach] grant_required`: who needs an open grant for the own session as well.
+    pub grant_required: Vec<Entry>,
+    /// `[attach] grace` and `keep`: what becomes of their server once the grant is over.
+    pub afterwards: Afterwards,
     /// Each `[[share]]`, in the order of the file; the rule of who wrote none, if there is none.
     pub shares: Vec<Share>,
     /// `[join] sandbox`.
@@ -61,6 +65,15 @@ pub enum Sandbox {
     Required,
     /// The relay has as much of it as there is.
     Wanted,
+}
+
+/// What becomes of somebody's server once his grant for the own session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It is ended so much later, unless there is a new grant by then.
+    Ends(Duration),
+    /// It stays, and nobody gets in without a new grant.
+    Stays,
 }
 
 /// An entry of a list of people.
@@ -163,6 +176,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, Error> {
     Ok(Settings {
         users: file.attach.users,
         shell: file.attach.shell,
+        grant_required: file.attach.grant_required,
+        afterwards: if file.attach.keep { Afterwards::Stays } else { Afterwards::Ends(file.attach.grace) },
         shares: file.share.unwrap_or_else(|| vec![Share::unwritten()]),
         sandbox: file.join.sandbox,
         time_limit: file.authentication.time_limit,
@@ -189,6 +204,10 @@ struct Attach {
     users: Option<Vec<Entry>>,
     #[serde(deserialize_with = "absolute")]
     shell: PathBuf,
+    grant_required: Vec<Entry>,
+    #[serde(deserialize_with = "grace")]
+    grace: Duration,
+    keep: bool,
 }
 
 #[derive(Deserialize)]
@@ -221,7 +240,8 @@ struct Audit {
 
 impl Default for Attach {
     fn default() -> Self {
-        Self { users: None, shell: "/bin/sh".into() }
+        let grace = Duration::from_secs(300);
+        Self { users: None, shell: "/bin/sh".into(), grant_required: Vec::new(), grace, keep: false }
     }
 }
 
@@ -259,11 +279,20 @@ fn absolute<'de, D: Deserializer<'de>>(source: D) -> Result<PathBuf, D::Error> {
     }
 }
 
-fn time_limit<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+fn duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     let raw = String::deserialize(source)?;
-    let limit = humantime::parse_duration(&raw).map_err(|e| D::Error::custom(format!("not a duration ({e})")))?;
+    humantime::parse_duration(&raw).map_err(|e| D::Error::custom(format!("not a duration ({e})")))
+}
+
+fn time_limit<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    let limit = duration(source)?;
     let allowed = Duration::from_secs(1)..=Duration::from_secs(3600);
     if allowed.contains(&limit) { Ok(limit) } else { Err(D::Error::custom("not between \"1s\" and \"1h\"")) }
+}
+
+fn grace<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    let grace = duration(source)?;
+    if grace <= Duration::from_secs(86_400) { Ok(grace) } else { Err(D::Error::custom("not at most \"1d\"")) }
 }
 
 fn tries<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
@@ -293,6 +322,8 @@ mod tests {
         assert_eq!((settings.tries, settings.record), (3, Record::Required));
         assert_eq!(settings.sandbox, Sandbox::Required);
         assert_eq!(read("[join]\nsandbox = \"wanted\"").map(|s| s.sandbox), Ok(Sandbox::Wanted));
+        assert_eq!(settings.grant_required, []);
+        assert_eq!(settings.afterwards, Afterwards::Ends(Duration::from_secs(300)));
         assert_eq!(read("[attach]\n[audit]\n"), Ok(settings));
     }
 
@@ -320,6 +351,10 @@ mod tests {
             ("[attach]\nusers = \"alice\"", "c:2:9: ", "expected a sequence"),
             ("[join]\nsandbox = \"none\"", "c:2:11: ", "unknown variant"),
             ("[join]\nsandbox = true", "c:2:11: ", ""),
+            ("[attach]\ngrant_required = \"@vendors\"", "c:2:18: ", "expected a sequence"),
+            ("[attach]\ngrace = \"25h\"", "c:2:9: ", "at most"),
+            ("[attach]\ngrace = 5", "c:2:9: ", "expected a string"),
+            ("[attach]\nkeep = \"yes\"", "c:2:8: ", "boolean"),
             ("[authentication]\ntries = 0", "c:2:9: ", "between 1 and 10"),
             ("[authentication]\ntries = -1", "c:2:9: ", "invalid value"),
             ("[authentication]\ntime_limit = \"0s\"", "c:2:14: ", "between"),
@@ -337,6 +372,13 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_kept_has_no_grace() {
+        let afterwards = |text: &str| read(&format!("[attach]\n{text}")).map(|settings| settings.afterwards);
+        assert_eq!(afterwards("grace = \"0s\""), Ok(Afterwards::Ends(Duration::ZERO)));
+        assert_eq!(afterwards("grace = \"1m\"\nkeep = true"), Ok(Afterwards::Stays));
+    }
+
+    #[test]
     fn hostile_nesting_is_an_error_and_no_crash() {
         assert!(read(&"[".repeat(100_000)).is_err());
         assert!(read(&format!("a = {}", "[".repeat(100_000))).is_err());
@@ -350,7 +392,8 @@ mod tests {
         let keys = keys.lines().map(|l| l.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(l));
         let uncommented = keys.collect::<Vec<_>>().join("\n");
         let settings = read(&uncommented).expect("every key uncommented");
-        assert_eq!(Settings { users: None, shares: vec![Share::unwritten()], ..settings }, read("").expect("defaults"));
+        let absent = Settings { users: None, grant_required: vec![], shares: vec![Share::unwritten()], ..settings };
+        assert_eq!(absent, read("").expect("defaults"));
     }
 
     #[test]

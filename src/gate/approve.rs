@@ -6,7 +6,7 @@
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
 use super::parties::{self, Part};
-use super::{Visit, answer_with, caller, facts, seal};
+use super::{Visit, answer_with, caller, facts, own, seal};
 use crate::audit::{Event, Step};
 use crate::cli::Adjustment;
 use crate::grants::{Approval, Grant, Moment, Standing, State, Store};
@@ -25,6 +25,7 @@ pub fn approve(visit: &Visit, id: &GrantId, less: Adjustment) -> Result<u8, Erro
     let caller = parties::person(&visit.caller)?;
     let part = Part::of(&grant, &parties::rules(&ready.settings)?)?;
     part.approvable(&caller, terms).map_err(|refusal| concealed(&grant, &caller, refusal))?;
+    own::whole(&grant, terms.access)?;
     drop(patience);
     pending(&grant, &parties::now()?)?;
     follows_what_is_open(&Store::open()?, &grant, &parties::now()?)?;
@@ -99,12 +100,10 @@ fn unsealed(entered: &Entered<'_>, grant: &Grant) -> Result<(), Error> {
 
 pub(super) fn outcome(grant: &Grant) -> String {
     let (id, guest, terms) = (&grant.id, &grant.guest.name, grant.terms());
+    let way = if grant.is_own() { "attach".to_owned() } else { format!("join {id}") };
     match grant.state {
         State::Approved { .. } => {
-            format!(
-                "{id}: approved, {} for {}; {guest} may come with: tmux-gate join {id}\n",
-                terms.access, terms.lifetime
-            )
+            format!("{id}: approved, {} for {}; {guest} may come with: tmux-gate {way}\n", terms.access, terms.lifetime)
         }
         State::Requested {} | State::Ended { .. } => {
             format!("{id}: one more approval is noted; it takes others besides\n")

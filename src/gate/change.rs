@@ -9,7 +9,7 @@ use super::approve::{concealed, outcome};
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
 use super::parties::{self, Part};
-use super::{Visit, answer_with, caller, end, facts};
+use super::{Visit, answer_with, caller, end, facts, own};
 use crate::audit::{self, Event, Step};
 use crate::cli::Adjustment;
 use crate::config::{self, Record, Settings};
@@ -47,6 +47,7 @@ fn lower(visit: &Visit, settings: &Settings, id: &GrantId, into: Adjustment) -> 
     if !is_less(&grant, into, &now) {
         return Err(Error::NotNow(id.clone(), "it changed meanwhile; look at it again"));
     }
+    own::whole(&grant, into.access.unwrap_or(grant.terms().access))?;
     let (access, before) = (into.access.unwrap_or(grant.terms().access), grant.clone());
     grant.lower(access, into.lifetime, &now);
     if grant == before {
@@ -78,6 +79,7 @@ fn raise(visit: &Visit, grant: &Grant, into: Adjustment) -> Result<u8, Error> {
         Terms { access: into.access.unwrap_or(current.access), lifetime: lifetime.unwrap_or(current.lifetime) };
     part.approvable(&caller, wanted).map_err(|refusal| concealed(grant, &caller, refusal))?;
     drop(patience);
+    own::whole(grant, wanted.access)?;
     left?.map_err(|_| Error::NotNow(grant.id.clone(), "it is over"))?;
     facts::away_from_guests(&ready, grant)?;
     answer_with(&facts::text(&ready, grant, &part.rule, wanted))?;

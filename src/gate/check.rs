@@ -41,11 +41,12 @@ fn findings() -> Vec<String> {
 
 fn of_settings(settings: &Settings) -> Vec<String> {
     let mut findings = Vec::new();
-    for entry in settings.users.iter().flatten() {
+    let (users, required) = (settings.users.iter().flatten(), settings.grant_required.iter());
+    for (key, entry) in users.map(|entry| ("users", entry)).chain(required.map(|entry| ("grant_required", entry))) {
         match caller::resolve(entry) {
             Ok(Who::User(_) | Who::Group(_)) => {}
             Ok(Who::Nobody) => findings.push(format!(
-                "{}: [attach] users: \"{entry}\" is not in the users database; correct the name, or remove it",
+                "{}: [attach] {key}: \"{entry}\" is not in the users database; correct the name, or remove it",
                 config::PATH
             )),
             Err(fault) => findings.push(fault.to_string()),

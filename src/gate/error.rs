@@ -37,6 +37,8 @@ impl Status {
     pub const CONFIGURATION: u8 = 78;
 }
 
+const OWN_TAKES: &str = "your own session takes an approved grant";
+
 /// Why the gate did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -146,6 +148,23 @@ pub enum Error {
     /// It will not be approved any more.
     #[error("{0}: {1}; ask again, or ask its owner why")]
     Decided(GrantId, How),
+    /// The own session takes a grant, and there is none.
+    #[error("{0}: {OWN_TAKES}; run: tmux-gate request {0} --for 30m --reason TEXT")]
+    NeedsGrant(Name),
+    /// There is a request for it.
+    #[error("{0}: {OWN_TAKES}, and {1} waits for its approval; try again when it is approved")]
+    AwaitsApproval(Name, GrantId),
+    /// The own session takes none.
+    #[error("{0}: your own session takes no grant; run: tmux-gate")]
+    NeedsNoGrant(Name),
+    /// A grant for the own session is no way to join.
+    #[error("{0}: is for your own session; run: tmux-gate attach")]
+    Own(GrantId),
+    /// The own session is had whole or not at all.
+    #[error(
+        "{0}: is for somebody's own session, which takes read-write; leave --read-only out, or refuse it: tmux-gate deny {0}"
+    )]
+    Whole(GrantId),
     /// A guest would look on, or type.
     #[error("{0}: {1} is in this session; approve it from a terminal outside")]
     Watched(GrantId, Name),
@@ -195,6 +214,8 @@ impl Error {
             Self::NoVerdict | Self::Interrupted | Self::HungUp => Status::REFUSED,
             Self::Unopened | Self::Unguarded => Status::REFUSED,
             Self::Changed(_) | Self::Pam(..) | Self::Decided(..) => Status::REFUSED,
+            Self::NeedsGrant(_) | Self::NeedsNoGrant(_) | Self::Own(_) | Self::Whole(_) => Status::REFUSED,
+            Self::AwaitsApproval(..) => Status::NOT_YET,
             Self::Sharing(_) | Self::NoGrant(_) | Self::Watched(..) | Self::WrongCode(..) => Status::REFUSED,
             Self::InvitesWatched(_) => Status::REFUSED,
             Self::Unfit(..) => Status::FAILED,

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::entrance;
 use super::error::{Error, Status};
-use super::{Visit, answer_with};
+use super::{Visit, answer_with, own};
 use crate::cli::Output;
 use crate::config::{self, Settings};
-use crate::policy::Decision;
+use crate::policy::{Decision, Need};
 
 /// Prints the rule that lets the caller pass; a refusal is an error as it would be at the gate.
 ///
@@ -31,6 +31,8 @@ pub(super) struct Verdict {
     decision: Option<Decision>,
     rule: String,
     why: String,
+    /// The entry of `[attach] grant_required` that fits.
+    required: Option<String>,
 }
 
 impl Verdict {
@@ -49,7 +51,11 @@ impl Verdict {
             ),
             Some(Decision::Refused) | None => ("attach.users".to_owned(), "no entry of [attach] users fits".to_owned()),
         };
-        Ok(Self { decision, rule, why })
+        let required = match own::need(settings, &visit.caller, || visit.caller.groups())? {
+            Need::Nothing => None,
+            Need::Grant(at) => Some(settings.grant_required.get(at).map(ToString::to_string).unwrap_or_default()),
+        };
+        Ok(Self { decision, rule, why, required })
     }
 
     pub(super) fn is_allowed(&self) -> bool {
@@ -63,7 +69,10 @@ impl Verdict {
     pub(super) fn line(&self, visit: &Visit) -> String {
         let (name, why) = (&visit.caller.name, &self.why);
         if self.is_allowed() {
-            format!("{name} may attach to the own session, once PAM agrees: {why}\n")
+            let takes =
+                |entry| format!("{name} needs an open grant for it: \"{entry}\" of [attach] grant_required fits\n");
+            let takes = self.required.as_ref().map(takes).unwrap_or_default();
+            format!("{name} may attach to the own session, once PAM agrees: {why}\n{takes}")
         } else {
             format!("{name} may not attach: {why}\n")
         }
@@ -71,6 +80,9 @@ impl Verdict {
 
     pub(super) fn json(&self, visit: &Visit) -> Value {
         let (name, allowed) = (visit.caller.name.as_str(), self.is_allowed());
-        json!({ "user": name, "allowed": allowed, "rule": self.rule, "why": self.why })
+        json!({
+            "user": name, "allowed": allowed, "rule": self.rule, "why": self.why,
+            "grant_required": self.required.is_some(),
+        })
     }
 }

@@ -18,6 +18,8 @@ const PANES: &str = "#{session_name} #{window_index}.#{pane_index} #{pane_pid} #
 pub(super) fn text(ready: &Ready<'_>, grant: &Grant, rule: &ShareRule, terms: Terms) -> String {
     let (guest, owner) = (&grant.guest.name, &grant.owner.name);
     let place = match &grant.session {
+        Some(session) if grant.is_own() => format!("the own session {session}"),
+        None if grant.is_own() => "every session of the own".to_owned(),
         Some(session) => format!("session {session} of {owner}"),
         None => format!("every session of {owner}"),
     };
@@ -32,7 +34,7 @@ pub(super) fn text(ready: &Ready<'_>, grant: &Grant, rule: &ShareRule, terms: Te
     for line in running(ready, grant).unwrap_or_else(|why| vec![format!("not known: {why}")]) {
         text += &format!("  running: {line}\n");
     }
-    if terms.access == Access::ReadWrite {
+    if terms.access == Access::ReadWrite && !grant.is_own() {
         text += &format!("  To type into it is to have the whole account {owner}: files, keys, whatever runs there.\n");
     }
     text

@@ -7,7 +7,7 @@ use super::entrance::{self, Entered, Ready};
 use super::error::{Error, Status};
 use super::guest::{self, End, Visiting};
 use super::parties::{self, Part};
-use super::{Visit, caller, changes, seal, surroundings};
+use super::{Visit, caller, changes, own, seal, surroundings};
 use crate::audit::{Event, Step};
 use crate::cli::Way;
 use crate::grants::{Grant, Moment, Standing, State, Store};
@@ -92,15 +92,18 @@ fn open_grant(visit: &Visit, way: &Way) -> Result<Grant, Error> {
     match way {
         Way::Grant(id) => {
             let grant = store.find(id)?.filter(|grant| grant.guest.uid == uid);
-            open(grant.ok_or_else(|| Error::NoGrant(id.clone()))?, &now)
+            let grant = grant.ok_or_else(|| Error::NoGrant(id.clone()))?;
+            own::not_to_join(&grant)?;
+            open(grant, &now)
         }
         Way::Place(place) => {
             let fits = |grant: &&Grant| {
                 let covers = place.session.as_ref().is_none_or(|session| grant.covers(session));
                 grant.owner.name == place.owner && covers
             };
-            let own = store.of_guest(uid)?;
-            let best = own.iter().filter(fits).filter(is_open).max_by_key(|grant| grant.terms().access);
+            let others = store.of_guest(uid)?;
+            let fitting = others.iter().filter(|grant| !grant.is_own()).filter(fits).filter(is_open);
+            let best = fitting.max_by_key(|grant| grant.terms().access);
             best.cloned().ok_or(Error::Sharing(Refusal::NoRule))
         }
     }

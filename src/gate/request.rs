@@ -3,11 +3,11 @@
 
 use super::entrance::{self, Entered};
 use super::error::{Error, Status};
-use super::{Visit, answer_with, facts, parties, seal, wait};
+use super::{Visit, answer_with, facts, own, parties, seal, wait};
 use crate::audit::{Event, Step};
 use crate::cli::{Patience, Place, Sealing, Wish};
 use crate::grants::{Approval, Grant, Party, State, Store};
-use crate::ident::{Name, SessionName};
+use crate::ident::{Access, Name, SessionName};
 use crate::policy::{self, Pair, Terms};
 
 /// Asks for a part in somebody else's session.
@@ -18,6 +18,9 @@ pub fn request(visit: &Visit, place: Place, wish: Wish, patience: Patience) -> R
     let ready = entrance::prepare(visit)?;
     entrance::pass(&ready, |entered| {
         let owner = parties::named(&place.owner)?;
+        if owner.uid == visit.caller.uid {
+            return request_own(&entered, place.session, wish);
+        }
         let asked =
             Asked { owner: parties::party(&owner), guest: parties::party(&visit.caller), session: place.session };
         let (rules, terms) = (parties::rules(&entered.judged.settings)?, terms(&wish));
@@ -28,6 +31,22 @@ pub fn request(visit: &Visit, place: Place, wish: Wish, patience: Patience) -> R
         entered.teller().requested(&grant);
         wait::wait(entered, &grant, patience)
     })
+}
+
+/// Asks for the own session, where it takes a grant. Read-write, whatever was said: only to see what is one's own makes no sense.
+fn request_own(entered: &Entered<'_>, session: Option<SessionName>, wish: Wish) -> Result<u8, Error> {
+    let (caller, settings) = (&entered.ready.visit.caller, &entered.judged.settings);
+    own::may_ask(settings, caller, &entered.judged.groups)?;
+    policy::may_request_own(&parties::rules(settings)?, &entered.caller(), wish.lifetime)?;
+    let oneself = parties::party(caller);
+    let asked = Asked { owner: oneself.clone(), guest: oneself, session };
+    let (grant, said) = asked.add(entered, Wish { access: Access::ReadWrite, ..wish }, None)?;
+    let id = &grant.id;
+    answer_with(&format!(
+        "{id}: requested; somebody else may approve it with: tmux-gate approve {id}\n\
+         {id}: come then with: tmux-gate attach\n{said}"
+    ))?;
+    Ok(Status::DONE)
 }
 
 /// Offers somebody a part in the own session.

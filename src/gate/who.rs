@@ -47,7 +47,8 @@ pub fn status(visit: &Visit) -> Result<u8, Error> {
         own.push(format!("{} {access} {}", guest.guest.name, short(left)));
     }
     let requests = match &store {
-        Some(store) => store.of_owner(visit.caller.uid)?,
+        // His own for the own session he cannot approve.
+        Some(store) => store.of_owner(visit.caller.uid)?.into_iter().filter(|grant| !grant.is_own()).collect(),
         None => Vec::new(),
     };
     let waiting = requests.iter().filter(|grant| matches!(grant.standing(&now), Standing::Pending(_))).count();
@@ -141,7 +142,8 @@ pub(super) fn grant_line((grant, standing): &(Grant, Standing)) -> String {
         Standing::Over(how) => how.to_string(),
     };
     let (id, guest, owner) = (&grant.id, &grant.guest.name, &grant.owner.name);
-    format!("{id}: {guest} into {owner}{session}, {}, {how}: {}\n", terms.access, grant.reason)
+    let place = if grant.is_own() { format!("the own session{session}") } else { format!("{owner}{session}") };
+    format!("{id}: {guest} into {place}, {}, {how}: {}\n", terms.access, grant.reason)
 }
 
 pub(super) fn grant_json((grant, standing): &(Grant, Standing)) -> Value {

@@ -4,6 +4,8 @@
 pub mod presence;
 mod store;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use store::{Error, Locked, Store};
@@ -44,7 +46,13 @@ impl Moment {
     /// The moment so much later.
     #[must_use]
     pub fn after(&self, lifetime: Lifetime) -> Self {
-        let more = lifetime.seconds().saturating_mul(1000);
+        self.later(lifetime.duration())
+    }
+
+    /// The same, with what is no lifetime of a grant.
+    #[must_use]
+    pub fn later(&self, more: Duration) -> Self {
+        let more = u64::try_from(more.as_millis()).unwrap_or(u64::MAX);
         Self {
             wall: self.wall.saturating_add(more),
             boot: self.boot.clone(),
@@ -292,6 +300,12 @@ impl Grant {
         if !matches!(self.state, State::Ended { .. }) {
             self.state = State::Ended { how, at, by };
         }
+    }
+
+    /// Is it for the own session?
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.owner.uid == self.guest.uid
     }
 
     /// Does it open this session of its owner's?

@@ -141,6 +141,20 @@ impl Store {
         FileName::of(grant).to_string()
     }
 
+    /// Is a file of that name a grant of this person's for the own session?
+    #[must_use]
+    pub fn is_own(name: &str, person: Uid) -> bool {
+        FileName::parse(name).is_some_and(|name| name.owner == person && name.guest == person)
+    }
+
+    /// The grants of this person for the own session.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn of_oneself(&self, person: Uid) -> Result<Vec<Grant>, Error> {
+        self.read_all(|name| name.owner == person && name.guest == person)
+    }
+
     /// Where they are, for whoever watches them.
     #[must_use]
     pub fn directory() -> &'static str {

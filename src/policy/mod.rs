@@ -5,7 +5,7 @@ mod share;
 
 pub use share::{
     Approver, By, Match, Pair, People, Refusal, ShareRule, Terms, about_owner, is_approver, match_for, may_approve,
-    may_request, may_revoke, rule_for, still_gives,
+    may_request, may_request_own, may_revoke, rule_for, still_gives,
 };
 
 use crate::ident::Uid;
@@ -61,6 +61,21 @@ pub fn may_attach(rule: &AttachRule, person: &Person) -> Decision {
     }
 }
 
+/// Does somebody need an open grant for the own session?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Yes: the entry at this place (0 is the first) of `[attach] grant_required` fits.
+    Grant(usize),
+    /// No entry fits.
+    Nothing,
+}
+
+/// Does this person need one? Nobody is excepted, not even root.
+#[must_use]
+pub fn needs_grant(entries: &[Who], person: &Person) -> Need {
+    entries.iter().position(|who| fits(*who, person)).map_or(Need::Nothing, Need::Grant)
+}
+
 fn fits(who: Who, person: &Person) -> bool {
     match who {
         Who::User(uid) => uid == person.uid,
@@ -95,5 +110,15 @@ mod tests {
     fn an_empty_list_and_unknown_names_let_nobody_in_not_even_root() {
         assert_eq!(may_attach(&AttachRule::Only(vec![]), &person(0, &[0])), Decision::Refused);
         assert_eq!(may_attach(&AttachRule::Only(vec![Who::Nobody]), &person(0, &[0])), Decision::Refused);
+    }
+
+    #[test]
+    fn who_is_listed_needs_a_grant_by_uid_or_group_and_root_like_everybody() {
+        let rule = [Who::Nobody, Who::Group(60), Who::User(Uid::ROOT)];
+        assert_eq!(needs_grant(&rule, &person(1001, &[1001, 60])), Need::Grant(1));
+        assert_eq!(needs_grant(&rule, &person(0, &[0])), Need::Grant(2));
+        assert_eq!(needs_grant(&rule, &person(1001, &[1001])), Need::Nothing);
+        assert_eq!(needs_grant(&rule[..2], &person(0, &[0])), Need::Nothing, "root is none of them");
+        assert_eq!(needs_grant(&[], &person(1001, &[60])), Need::Nothing);
     }
 }

@@ -64,6 +64,12 @@ pub enum Refusal {
     /// The requester, by his uid or behind another one.
     #[error("whoever asked does not approve; somebody else has to")]
     Self_,
+    /// For the own session there must be somebody else.
+    #[error("the rule about you names nobody else who could approve it; ask your administrator (tmux-gate explain)")]
+    NoOther,
+    /// The own session cannot be opened for seeing only.
+    #[error("the rule about you gives read-only, and the own session takes read-write; ask your administrator")]
+    OnlyToSee,
     /// Not among the rule's approvers.
     #[error("you are none of its approvers; ask one of them")]
     NotApprover,
@@ -118,6 +124,26 @@ pub fn may_request(rules: &[ShareRule], owner: &Person, guest: &Person, wanted: 
     let place = rule_for(rules, owner, guest).ok_or(Refusal::NoRule)?;
     let rule = rules.get(place).ok_or(Refusal::NoRule)?;
     within(rule, wanted).map(|()| place)
+}
+
+/// May this person ask for the own session? It is read-write: only to see what is one's own makes no sense.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn may_request_own(rules: &[ShareRule], person: &Person, lifetime: Lifetime) -> Result<usize, Refusal> {
+    let wanted = Terms { access: Access::ReadWrite, lifetime };
+    let place = match may_request(rules, person, person, wanted) {
+        Err(Refusal::TooMuch(_)) => return Err(Refusal::OnlyToSee),
+        judged => judged?,
+    };
+    let rule = rules.get(place).ok_or(Refusal::NoRule)?;
+    let another = |entry: &Approver| match entry {
+        Approver::Owner => false,
+        Approver::Other(Who::User(uid)) => *uid != person.uid,
+        Approver::Other(Who::Group(_)) => true,
+        Approver::Other(Who::Nobody) => false,
+    };
+    if rule.approvers.iter().any(another) { Ok(place) } else { Err(Refusal::NoOther) }
 }
 
 fn within(rule: &ShareRule, wanted: Terms) -> Result<(), Refusal> {
@@ -304,5 +330,24 @@ mod tests {
         assert!(may(ALICE) && may(BOB) && may(CAROL) && may(0));
         assert!(!may(1004));
         assert!(!may_revoke(None, person(ALICE).uid, person(BOB).uid, &person(CAROL)));
+    }
+
+    #[test]
+    fn the_own_session_is_asked_for_like_another_and_somebody_else_must_be_able_to_approve_it() {
+        let all = rule(People::Everybody, Access::ReadWrite, 600);
+        let ask = |rule: &ShareRule, uid, seconds| {
+            let lifetime = Lifetime::try_from(seconds).expect("a lifetime");
+            may_request_own(std::slice::from_ref(rule), &person(uid), lifetime)
+        };
+        assert_eq!(ask(&all, ALICE, 600), Ok(0));
+        assert!(matches!(ask(&all, ALICE, 601), Err(Refusal::TooLong(_))));
+        let others = ShareRule { owners: People::Of(vec![Who::User(person(BOB).uid)]), ..all.clone() };
+        assert_eq!(ask(&others, ALICE, 600), Err(Refusal::NoRule), "she is a guest of the rule and no owner");
+        assert_eq!(ask(&rule(People::Of(vec![]), Access::ReadWrite, 600), ALICE, 600), Err(Refusal::NoRule));
+        assert_eq!(ask(&rule(People::Everybody, Access::ReadOnly, 600), ALICE, 600), Err(Refusal::OnlyToSee));
+        for alone in [vec![Approver::Owner], vec![Approver::Owner, Approver::Other(Who::User(person(ALICE).uid))]] {
+            let rule = ShareRule { approvers: alone, ..all.clone() };
+            assert_eq!(ask(&rule, ALICE, 600), Err(Refusal::NoOther));
+        }
     }
 }

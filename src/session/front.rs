@@ -17,6 +17,7 @@ use nix::sys::termios::Termios;
 use nix::unistd::{self, Pid};
 
 use super::link::{self, Downward, Gone, ToFront, ToMonitor, Upward};
+use super::reset;
 use crate::sys::entry;
 use crate::sys::ids;
 use crate::sys::process::{self, Brood, Process};
@@ -72,8 +73,8 @@ struct Front<'a> {
     /// The process group of the person's program, once there was one.
     program: Option<Pid>,
     hung_up: bool,
-    /// What a guest is told at the end, if it is a guest.
-    farewell: Option<String>,
+    /// What puts the terminal right, and what is told then, where somebody is told why it ended.
+    farewell: Option<(&'static [u8], String)>,
     /// Ctrl-C came after the verdict: it ends a wait, and nothing else.
     interrupted: bool,
     /// Why the monitor was told to give up while it judges: it has a moment to say so itself, to the person and the record.
@@ -264,7 +265,8 @@ impl Front<'_> {
             }
             ToFront::Waited => self.phase = Phase::Opening(Instant::now() + self.limit),
             ToFront::Left(status) => self.phase = Phase::Closing(Instant::now() + self.limit, status),
-            ToFront::Farewell(line) => self.farewell = Some(line),
+            ToFront::Farewell(line) => self.farewell = Some((reset::GUEST, line)),
+            ToFront::LastLine(line) => self.farewell = Some((reset::OWN, line)),
             ToFront::Over(status) => return Some(status),
         }
         None

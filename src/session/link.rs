@@ -28,6 +28,8 @@ pub enum ToFront {
     Waited,
     /// A line for the person once the terminal is given back.
     Farewell(String),
+    /// The same after the person's own program, whose screen it leaves.
+    LastLine(String),
     /// Everything is closed, or nobody was let in. The exit status.
     Over(u8),
 }
@@ -53,7 +55,8 @@ pub struct Upward(OwnedFd);
 /// The front's end.
 pub struct Downward(OwnedFd);
 
-const FAREWELL: usize = 200;
+/// A name and what is to be done.
+const FAREWELL: usize = 500;
 
 /// A connected pair.
 ///
@@ -109,9 +112,14 @@ impl Upward {
         self.send(&[b'L', status]);
     }
 
-    /// A line, of 200 bytes at most, for the person once the terminal is given back.
+    /// A line, of 500 bytes at most, for the person once the terminal is given back.
     pub fn farewell(&self, line: &str) {
         self.send(&[b"F", line.as_bytes().get(..FAREWELL).unwrap_or(line.as_bytes())].concat());
+    }
+
+    /// The same where the person's own program was ended.
+    pub fn last_line(&self, line: &str) {
+        self.send(&[b"W", line.as_bytes().get(..FAREWELL).unwrap_or(line.as_bytes())].concat());
     }
 
     /// The last word.
@@ -182,6 +190,7 @@ impl Downward {
             ([b'L', status], None) => Ok(Some(ToFront::Left(*status))),
             ([b'O', status], None) => Ok(Some(ToFront::Over(*status))),
             ([b'F', line @ ..], None) => Ok(Some(ToFront::Farewell(String::from_utf8_lossy(line).into_owned()))),
+            ([b'W', line @ ..], None) => Ok(Some(ToFront::LastLine(String::from_utf8_lossy(line).into_owned()))),
             ([b'R', a, b, c, d], Some(fd)) => {
                 let pid = Pid::from_raw(i32::from_be_bytes([*a, *b, *c, *d]));
                 Ok(Some(ToFront::Running(Process::from_parts(pid, fd))))

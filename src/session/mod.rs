@@ -14,4 +14,4 @@ pub use child::Command;
 pub use escort::{Escort, Happening};
 pub use front::{Ending, NoVerdict, Stage, guard, is_in_foreground, put_right};
 pub use link::Upward;
-pub use monitor::live;
+pub use monitor::{Limit, Unlimited, Verdict, live};

@@ -24,8 +24,8 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// A guest sees that it is over before the terminal is his shell's: what he types until he can have seen it was meant for the
 /// session. The terminal is still raw, so that nothing of it is shown, or a line.
-pub fn send_home(tty: &Tty, line: &str, ending: Ending) {
-    let _ = files::write_patiently(tty.as_fd(), GUEST);
+pub fn send_home(tty: &Tty, (reset, line): &(&[u8], String), ending: Ending) {
+    let _ = files::write_patiently(tty.as_fd(), reset);
     let _ = files::write_patiently(tty.as_fd(), line.replace('\n', "\r\n").as_bytes());
     let quiet = match ending {
         // He left by himself: perhaps by a letter in the middle of a paste.

@@ -7,6 +7,7 @@ pub mod entry;
 pub mod files;
 #[cfg(test)]
 pub mod forbidden;
+pub mod holders;
 pub mod ids;
 pub mod kernel;
 pub mod process;

@@ -25,11 +25,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// A handle on a child that was not reaped yet.
+    /// A handle on a child that was not reaped yet; on another process only what is looked up after this is about it.
     ///
     /// # Errors
     /// pidfd_open(2).
-    pub fn of_child(pid: Pid) -> io::Result<Self> {
+    pub fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: a plain system call on numbers; a result that is not negative is a new descriptor that is ours alone.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
         let fd = i32::try_from(fd).unwrap_or(-1);
@@ -75,7 +75,7 @@ pub fn fork(parents: &[BorrowedFd<'_>], child: impl FnOnce() -> u8) -> io::Resul
             }
             exit_now(child())
         }
-        ForkResult::Parent { child } => Process::of_child(child).inspect_err(|_| {
+        ForkResult::Parent { child } => Process::open(child).inspect_err(|_| {
             // Nobody could watch it.
             let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
             reap(child);

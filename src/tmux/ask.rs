@@ -16,7 +16,7 @@ use nix::unistd;
 use crate::sys::entry;
 use crate::sys::files;
 use crate::sys::ids::{self, Identity};
-use crate::sys::process;
+use crate::sys::process::{self, Process};
 
 /// The most that is read of an answer, in bytes.
 pub const LONGEST: usize = 64 * 1024;
@@ -47,6 +47,19 @@ pub fn as_owner(tmux: &Path, owner: &Identity, arguments: &[String]) -> Result<V
     // A hostile server may have had it traced, and its end is kept from us then.
     process::reap_killed(&[child], PATIENCE);
     answer
+}
+
+/// Starts a tmux command as `owner` of which nothing is asked: nobody waits for it, and it ends within two seconds.
+///
+/// # Errors
+/// open(2) of /dev/null, fork(2).
+pub fn start_as_owner(tmux: &Path, owner: &Identity, arguments: &[String]) -> io::Result<Process> {
+    let null = OwnedFd::from(File::options().write(true).open("/dev/null")?);
+    process::fork(&[], || {
+        // Survives execve(2).
+        unistd::alarm::set(u32::try_from(PATIENCE.as_secs()).unwrap_or(1));
+        become_tmux(tmux, owner, arguments, &null)
+    })
 }
 
 fn become_tmux(tmux: &Path, owner: &Identity, arguments: &[String], answer: &OwnedFd) -> u8 {

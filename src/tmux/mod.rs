@@ -10,7 +10,7 @@ pub mod visit;
 
 use std::path::Path;
 
-pub use ask::{Error as AskError, LONGEST as LONGEST_ANSWER, as_owner};
+pub use ask::{Error as AskError, LONGEST as LONGEST_ANSWER, as_owner, start_as_owner};
 pub use custody::{Error as CustodyError, Home, Runtime, Socket};
 pub use state::{Panes, Setting, Settings, list_keys, read_keys, read_settings, show_panes, show_settings};
 
@@ -100,6 +100,18 @@ pub fn has_session(answer: &[u8], session: u32) -> bool {
 #[must_use]
 pub fn list_panes(socket: &str, format: &str) -> Vec<String> {
     words(&["tmux", "-u", "-N", "-S", socket, "list-panes", "-a", "-F", format])
+}
+
+/// Shows `text`, in which tmux expands `#` and `%`, for ten seconds to the client on that terminal.
+#[must_use]
+pub fn show_message(socket: &str, tty: &str, text: &str) -> Vec<String> {
+    words(&["tmux", "-N", "-S", socket, "display-message", "-c", tty, "-d", "10000", text])
+}
+
+/// Ends the server and what runs in its panes.
+#[must_use]
+pub fn kill_server(socket: &str) -> Vec<String> {
+    words(&["tmux", "-N", "-S", socket, "kill-server"])
 }
 
 fn words(words: &[&str]) -> Vec<String> {

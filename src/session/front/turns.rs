@@ -71,8 +71,8 @@ impl Front<'_> {
             }
             Some(_) | None => return,
         }
-        if let Some(line) = &self.farewell {
-            reset::send_home(self.tty, line, ending);
+        if let Some(farewell) = &self.farewell {
+            reset::send_home(self.tty, farewell, ending);
             let _ = self.tty.set_modes_and_flush(&self.modes);
             return;
         }
