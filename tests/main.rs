@@ -19,6 +19,7 @@ mod load;
 mod login_shell;
 mod modules;
 mod monitor;
+mod own_grant;
 mod password;
 mod providers;
 mod sharing;

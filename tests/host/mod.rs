@@ -39,7 +39,7 @@ mod stepper;
 mod syslog;
 
 pub use gate::{Attempt, GATE, NO_QUESTION, UNIX, fixture};
-pub use person::Person;
+pub use person::{Person, Said};
 pub use process::Process;
 pub use sharing::HOSTILE;
 pub use spawn::Spawn;

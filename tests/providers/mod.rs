@@ -23,5 +23,6 @@ mod sssd;
 mod strict;
 mod strict_rules;
 mod systemd;
+mod systemd_grace;
 mod tickets;
 mod worked;
