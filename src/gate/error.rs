@@ -139,6 +139,9 @@ pub enum Error {
     /// No grant of that id, or none that concerns the caller.
     #[error("{0}: no request or grant that concerns you; run: tmux-gate list")]
     NoGrant(GrantId),
+    /// Nothing of the caller's opens that person's sessions now, if there is such a person.
+    #[error("{0}: no grant of yours is open; run: tmux-gate request {0} --for 30m --reason TEXT")]
+    NoneOpen(Name),
     /// Its state is not one for that.
     #[error("{0}: {1}; run: tmux-gate list")]
     NotNow(GrantId, &'static str),
@@ -177,6 +180,9 @@ pub enum Error {
     /// The owner's tmux client could not draw on the guest's terminal.
     #[error("TERM={0}: {1}; set another, as in TERM=xterm-256color, or install its description (ncurses-term)")]
     Unfit(String, &'static str),
+    /// The owner's server hangs.
+    #[error("{0}: the tmux server does not answer; ask its owner to see to it")]
+    Silent(Name),
     /// There is no sandbox for the relay.
     #[error("{0}")]
     Unsandboxed(relay::Refusal),
@@ -206,7 +212,9 @@ impl Error {
             }
             Self::Output(_) | Self::Record(_) | Self::Session(_) | Self::MonitorDied => Status::FAILED,
             Self::Arguments(cli::Error::Usage(_) | cli::Error::Value(_)) => Status::USAGE,
-            Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) | Self::NoSession(_) => Status::UNAVAILABLE,
+            Self::Tmux(tmux::Unusable::Missing(_)) | Self::Ask(_) | Self::NoSession(_) | Self::Silent(_) => {
+                Status::UNAVAILABLE
+            }
             Self::Caller(Fault::Outage(_)) | Self::Pam(_, pam::Error::Unavailable(_)) => Status::NOT_YET,
             Self::TimedOut(_) | Self::Late(_) | Self::NotYet(_) => Status::NOT_YET,
             Self::Caller(Fault::Stranger(_) | Fault::Unusable(..) | Fault::Ambiguous(..)) => Status::REFUSED,
@@ -216,7 +224,9 @@ impl Error {
             Self::Changed(_) | Self::Pam(..) | Self::Decided(..) => Status::REFUSED,
             Self::NeedsGrant(_) | Self::NeedsNoGrant(_) | Self::Own(_) | Self::Whole(_) => Status::REFUSED,
             Self::AwaitsApproval(..) => Status::NOT_YET,
-            Self::Sharing(_) | Self::NoGrant(_) | Self::Watched(..) | Self::WrongCode(..) => Status::REFUSED,
+            Self::Sharing(_) | Self::NoGrant(_) | Self::NoneOpen(_) | Self::Watched(..) | Self::WrongCode(..) => {
+                Status::REFUSED
+            }
             Self::InvitesWatched(_) => Status::REFUSED,
             Self::Unfit(..) => Status::FAILED,
             Self::Unsandboxed(_) | Self::NotNow(..) | Self::Clock(_) | Self::Ancestry(_) => Status::FAILED,

@@ -10,7 +10,7 @@ use nix::unistd;
 
 use super::entrance::{Judged, Ready};
 use super::error::Error;
-use super::join::Going;
+use super::join::{self, Going};
 use super::limit::{Limit, News, Over};
 use super::tell::Teller;
 use super::{caller, parties, surroundings, who};
@@ -161,7 +161,11 @@ impl Visit<'_> {
                 break;
             }
             match self.relay.heard() {
-                Ok(Some(ToMonitor::Ready)) => self.tell(&self.arrival()),
+                Ok(Some(ToMonitor::Ready)) => {
+                    // From now on the screen is the session's, and what is said to the guest comes after it.
+                    self.visiting.link.farewell("");
+                    self.tell(&self.arrival());
+                }
                 Ok(Some(ToMonitor::Behind)) => {}
                 Ok(Some(ToMonitor::Left)) => return Ok(Some(End::Left)),
                 Ok(Some(ToMonitor::HungUp)) => return Ok(Some(End::HungUp)),
@@ -282,7 +286,8 @@ impl<'a> Visiting<'a> {
         let (master, slave) = terminal;
         let owner = self.going.owner.asking(self.ready.gate_group, &self.going.home);
         let preparing = visit::receive(&tmux::socket(self.going.owner.uid), &self.client(inner));
-        let prefixes = guests::prefix_bytes(&tmux::as_owner(&self.judged.settings.tmux, &owner, &preparing)?);
+        let answer = tmux::as_owner(&self.judged.settings.tmux, &owner, &preparing);
+        let prefixes = guests::prefix_bytes(&answer.map_err(|error| join::of_server(error, &self.going.owner.name))?);
         let identity = relay_identity()?;
 
         let own = unistd::getpid();
@@ -304,7 +309,6 @@ impl<'a> Visiting<'a> {
             })
             .map_err(Error::Session)?;
         escort.announce().map_err(Error::Session)?;
-        self.link.farewell("");
         Ok(escort)
     }
 

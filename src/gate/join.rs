@@ -9,15 +9,15 @@ use super::guest::{self, End, Visiting};
 use super::parties::{self, Part};
 use super::{Visit, caller, changes, own, seal, surroundings};
 use crate::audit::{Event, Step};
-use crate::cli::Way;
+use crate::cli::{Place, Way};
 use crate::grants::{Grant, Moment, Standing, State, Store};
-use crate::ident::{Access, GrantId, SessionName};
-use crate::policy::{self, Refusal, ShareRule, Terms};
+use crate::ident::{Access, GrantId, Name, SessionName};
+use crate::policy::{self, ShareRule, Terms};
 use crate::session::{self, Stage};
 use crate::sys::clock;
 use crate::sys::ids;
 use crate::sys::process::Doom;
-use crate::tmux::{self, CustodyError, Home, Socket};
+use crate::tmux::{self, AskError, CustodyError, Home, Socket};
 
 /// Enters somebody else's session and waits until it is over.
 ///
@@ -85,28 +85,37 @@ pub(super) fn enter(entered: Entered<'_>, way: &Way) -> Result<u8, Error> {
     ended.map(|(end, _)| end.status())
 }
 
-/// The caller's grant that is meant, good now.
+/// The caller's grant that is meant, good now. What looks like an id and is none may be somebody's name.
 fn open_grant(visit: &Visit, way: &Way) -> Result<Grant, Error> {
     let (store, now, uid) = (Store::open()?, parties::now()?, visit.caller.uid);
-    let is_open = |grant: &&Grant| matches!(grant.standing(&now), Standing::Open(_));
     match way {
-        Way::Grant(id) => {
-            let grant = store.find(id)?.filter(|grant| grant.guest.uid == uid);
-            let grant = grant.ok_or_else(|| Error::NoGrant(id.clone()))?;
-            own::not_to_join(&grant)?;
-            open(grant, &now)
-        }
-        Way::Place(place) => {
-            let fits = |grant: &&Grant| {
-                let covers = place.session.as_ref().is_none_or(|session| grant.covers(session));
-                grant.owner.name == place.owner && covers
-            };
-            let others = store.of_guest(uid)?;
-            let fitting = others.iter().filter(|grant| !grant.is_own()).filter(fits).filter(is_open);
-            let best = fitting.max_by_key(|grant| grant.terms().access);
-            best.cloned().ok_or(Error::Sharing(Refusal::NoRule))
-        }
+        Way::Grant(id) => match store.find(id)?.filter(|grant| grant.guest.uid == uid) {
+            Some(grant) => {
+                own::not_to_join(&grant)?;
+                open(grant, &now)
+            }
+            None => {
+                let owner = Name::parse(id.as_str().as_bytes()).map_err(|_| Error::NoGrant(id.clone()))?;
+                let found = by_place(&store.of_guest(uid)?, &Place { owner, session: None }, &now);
+                found.map_err(|error| if let Error::NoneOpen(_) = error { Error::NoGrant(id.clone()) } else { error })
+            }
+        },
+        Way::Place(place) => by_place(&store.of_guest(uid)?, place, &now),
     }
+}
+
+/// Of the grants for that place the one that is open and gives the most.
+fn by_place(grants: &[Grant], place: &Place, now: &Moment) -> Result<Grant, Error> {
+    let covers = |grant: &Grant| place.session.as_ref().is_none_or(|session| grant.covers(session));
+    let fitting = grants.iter().filter(|grant| !grant.is_own() && grant.owner.name == place.owner && covers(grant));
+    let standing = |grant: &&Grant| match grant.standing(now) {
+        Standing::Open(_) => Some(2),
+        Standing::Pending(_) => Some(1),
+        Standing::Over(_) => None,
+    };
+    let best =
+        fitting.filter(|grant| standing(grant).is_some()).max_by_key(|grant| (standing(grant), grant.terms().access));
+    open(best.cloned().ok_or_else(|| Error::NoneOpen(place.owner.clone()))?, now)
 }
 
 fn open(grant: Grant, now: &Moment) -> Result<Grant, Error> {
@@ -145,9 +154,18 @@ impl Going {
             (None, Way::Grant(_)) => None,
         };
         let question = tmux::list_sessions(&tmux::socket(owner.uid), tmux::SESSIONS);
-        let answer = tmux::as_owner(&ready.settings.tmux, &owner.asking(ready.gate_group, &home), &question)?;
+        let answer = tmux::as_owner(&ready.settings.tmux, &owner.asking(ready.gate_group, &home), &question);
+        let answer = answer.map_err(|error| of_server(error, &owner.name))?;
         let session = tmux::find_session(&answer, named).ok_or_else(none)?;
         Ok(Self { grant, terms, owner, home, session })
+    }
+}
+
+/// What a guest is told of an owner's server that hangs: he can do nothing about it.
+pub(super) fn of_server(error: AskError, owner: &Name) -> Error {
+    match error {
+        AskError::Hung => Error::Silent(owner.clone()),
+        error @ AskError::Start(_) => error.into(),
     }
 }
 

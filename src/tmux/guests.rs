@@ -97,6 +97,7 @@ pub(super) fn prefix_line(target: &str) -> Vec<String> {
 pub fn prefix_bytes(answer: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(answer);
     let byte = |key: &str| match key.as_bytes() {
+        b"C-Space" => Some(0),
         [b'C', b'-', letter @ (b'a'..=b'z' | b'@'..=b'_')] => Some(letter & 0x1f),
         [printable @ 0x21..=0x7e] => Some(*printable),
         _ => None,
@@ -124,6 +125,7 @@ mod tests {
     #[test]
     fn prefix_keys_are_their_bytes_where_they_have_one() {
         assert_eq!(prefix_bytes(b"C-b None\n"), [2]);
+        assert_eq!(prefix_bytes(b"C-Space None\n"), [0]);
         assert_eq!(prefix_bytes(b"C-a `\n"), [1, b'`']);
         assert_eq!(prefix_bytes(b"F12 M-x\n"), [0_u8; 0]);
     }
