@@ -242,7 +242,7 @@ fn a_full_disk_refuses_the_new_harms_nothing_old_and_lets_access_be_taken_away()
         bob.comes_in(&open);
         if left == 0 {
             for line in [
-                "tmux-gate request alice/work --for 30m --reason 'no room for this'".to_owned(),
+                "tmux-gate request bob/work --for 30m --reason 'no room for this'".to_owned(),
                 format!("tmux-gate approve {pending}"),
                 format!("tmux-gate change {open} --for 1h"),
                 "tmux-gate invite bob --for 30m --reason 'no room for this'".to_owned(),

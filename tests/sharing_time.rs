@@ -164,7 +164,7 @@ fn with_either_clock_set_back_or_forward_a_guest_who_is_inside_goes_when_the_oth
     outside.approves(&id);
     bob.comes_in(&id);
     host.edit_grant(&id, |grant| shift(&mut grant["state"]["approved"]["until"], -DAY, 0));
-    bob.expect("the grant was taken away");
+    bob.expect("the grant's time is over");
     host.wait_until("the end of his client", || host.guest_clients().is_empty());
 }
 

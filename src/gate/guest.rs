@@ -134,8 +134,8 @@ pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
             let _ = visit.relay.send(&ToRelay::End);
             drop(escort);
             let end = visit.looked_into(end);
-            visiting.forget(&visit.inner);
-            visit.tell(&format!("{} {}", visit.limit.grant.guest.name, end.of_guest()));
+            let line = format!("{} {}", visit.limit.grant.guest.name, end.of_guest());
+            visiting.teller().gone(&visiting.going.owner, &visit::forget(&visiting.client(&visit.inner)), &line);
             return Ok((end, visit.limit.grant));
         }
     }
@@ -266,12 +266,6 @@ impl<'a> Visiting<'a> {
     /// tmux is asked to see it the same way as the relay, which does not wait for it.
     fn set_access(&self, inner: &str, access: Access) {
         let command = visit::set_access(&tmux::socket(self.going.owner.uid), &self.client(inner), access);
-        self.teller().command(&self.going.owner, command);
-    }
-
-    /// What the server does by itself, unless the client never came.
-    fn forget(&self, inner: &str) {
-        let command = visit::forget(&tmux::socket(self.going.owner.uid), &self.client(inner));
         self.teller().command(&self.going.owner, command);
     }
 

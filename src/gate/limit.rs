@@ -126,6 +126,10 @@ impl Limit {
     }
 
     fn take(&mut self, grant: Grant, access: Access, until: Moment) -> News {
+        // More than it gave comes by another grant alone.
+        let is_another = grant.id != self.grant.id;
+        let access = if is_another { access } else { access.min(self.access) };
+        let until = if is_another { until } else { until.earlier(&self.until) };
         let is_the_same = (&grant.id, access, &until) == (&self.grant.id, self.access, &self.until);
         if is_the_same {
             return News::Nothing;

@@ -63,6 +63,16 @@ impl Teller<'_> {
         self.later(|| self.show(person, line, Weight::Passing));
     }
 
+    /// Shows the owner a line when a guest has gone, after a command of his server's.
+    pub(super) fn gone(&self, owner: &Caller, command: &[String], line: &str) {
+        let line = format!("tmux-gate: {line}");
+        self.later(|| {
+            let _ = self.on_clients(owner, |socket, clients| {
+                guests::show_after(socket, command, clients, &line, Weight::Passing)
+            });
+        });
+    }
+
     /// Shows this person a line that must not be missed, if he is there.
     pub(super) fn important(&self, person: &Caller, line: &str) {
         self.later(|| self.show(person, line, Weight::Important));
@@ -164,8 +174,10 @@ impl Teller<'_> {
         let inside = presence::inside().map_err(Error::Session)?;
         let mut clients = guests::clients(&answer);
         clients.retain(|client| inside.iter().all(|guest| guest.inner != *client));
-        if !clients.is_empty() {
-            tmux::as_owner(path, &identity, &command(&socket, &clients))?;
+        let command = command(&socket, &clients);
+        // Nothing, if there is nobody to show it to.
+        if command.len() > guests::EMPTY {
+            tmux::as_owner(path, &identity, &command)?;
         }
         Ok(())
     }

@@ -33,16 +33,23 @@ pub enum Weight {
 /// Shows a line on these clients.
 #[must_use]
 pub fn show(socket: &str, clients: &[String], line: &str, weight: Weight) -> Vec<String> {
+    show_after(socket, &[], clients, line, weight)
+}
+
+/// The same after another command.
+#[must_use]
+pub fn show_after(socket: &str, first: &[String], clients: &[String], line: &str, weight: Weight) -> Vec<String> {
     let line = literal(line);
     let command = |client: &String| match weight {
         Weight::Passing => words(&["display-message", "-c", client, "--", &line]),
         Weight::Important => words(&["display-message", "-d", "10000", "-c", client, "--", &line]),
     };
-    in_one(socket, clients.iter().map(command))
+    let first = (!first.is_empty()).then(|| first.to_vec());
+    in_one(socket, first.into_iter().chain(clients.iter().map(command)))
 }
 
 /// Opens a menu on these clients about a request. The choices to approve open the gate's own prompt in a popup; `program` is
-/// the gate. In the background: display-menu is done when somebody has chosen.
+/// the gate. In the background: display-menu is done when somebody has chosen. Not where their owner's `@tmux-gate-menu` is off.
 #[must_use]
 pub fn ask(socket: &str, clients: &[String], request: &Request<'_>) -> Vec<String> {
     let Request { id, program, access, .. } = request;
@@ -57,7 +64,9 @@ pub fn ask(socket: &str, clients: &[String], request: &Request<'_>) -> Vec<Strin
     let deny = format!("run-shell -b \"{program} deny {id} >/dev/null 2>&1\"");
     items.push(("Deny", format!("confirm-before -p \"deny {id}? (y/n)\" {{ {deny} }}")));
     let items: String = items.iter().map(|(text, command)| format!(" '{text}' '' '{command}'")).collect();
-    let menu = |client: &String| format!("display-menu -c {client} -T '{title}'{items}");
+    let menu = |client: &String| {
+        format!("if-shell -F '#{{==:#{{@tmux-gate-menu}},off}}' '' {{ display-menu -c {client} -T '{title}'{items} }}")
+    };
     in_one(socket, clients.iter().map(|client| words(&["run-shell", "-b", "-C", &menu(client)])))
 }
 
@@ -72,6 +81,9 @@ pub struct Request<'a> {
     /// The gate's path.
     pub program: &'a str,
 }
+
+/// The words of a command line without a command.
+pub const EMPTY: usize = 4;
 
 pub(super) fn in_one(socket: &str, commands: impl Iterator<Item = Vec<String>>) -> Vec<String> {
     let mut all = words(&["tmux", "-N", "-S", socket]);

@@ -1,6 +1,7 @@
 //! What is set up in an owner's server for a visit, and taken back after it? By the server itself, whatever dies of ours.
 //!
-//! MUST: nothing that tmux 3.2 does not know (it has no `hook_client`); taking back twice is as good as once.
+//! MUST: a hook a session and not a guest: a hundred of them would each look at a hundred events. Taking back twice is as good as
+//! once.
 
 use super::guests::{in_one, prefix_line};
 use super::words;
@@ -25,7 +26,7 @@ pub enum Scope {
     EverySession,
 }
 
-/// Hooks of the gate's have the guest's terminal's number and this.
+/// Hooks of the gate's have the session's number and this.
 const HOOKS: u32 = 760_000;
 
 /// Is this line of show-hooks about a hook of the gate's own?
@@ -34,72 +35,71 @@ pub(super) fn is_own_hook(line: &str) -> bool {
     index.and_then(|index| index.parse().ok()).is_some_and(|number: u32| number >= HOOKS)
 }
 
+/// The client that a hook runs for, where tmux says so.
+const HOOKED: &str = "#{hook_client}";
+
 impl Client<'_> {
     fn target(&self) -> String {
         format!("${}:", self.session)
     }
 
     fn hook(&self, name: &str) -> String {
-        let number: u32 = self.tty.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        format!("{name}[{}]", HOOKS.saturating_add(number))
+        format!("{name}[{}]", HOOKS.saturating_add(self.session))
     }
 
-    /// A format: is it attached, to a session of which this other format holds?
-    fn is_in(&self, session: &str) -> String {
-        let here = format!("#{{m:*#,{}#,*,#,#{{session_attached_list}}#,}}", self.tty);
-        format!("#{{S:#{{?#{{&&:{session},{here}}},1,}}}}")
-    }
-
-    /// Commands that take everything back.
-    fn gone(&self) -> String {
-        let (target, tty) = (self.target(), self.tty);
-        let hooks = ["client-attached", "client-detached", "client-session-changed"].map(|name| self.hook(name));
-        let unhook: String = hooks.iter().map(|hook| format!("set-hook -gu '{hook}' ; ")).collect();
+    /// Commands that take a guest off the session's list, and with the last one take back what was done to the session.
+    fn gone(&self, tty: &str) -> String {
+        let target = self.target();
+        let (detached, changed) = (self.hook("client-detached"), self.hook("client-session-changed"));
         let was = "#{@tmux-gate-was}";
         format!(
-            "{unhook}set-option -F -t '{target}' @tmux-gate-guests '#{{s|<{tty}>||:@tmux-gate-guests}}' ; \
+            "set-option -F -t '{target}' @tmux-gate-guests '#{{s|<{tty}>||:@tmux-gate-guests}}' ; \
              if-shell -F -t '{target}' '#{{@tmux-gate-guests}}' '' {{ set-option -u -t '{target}' @tmux-gate-guests ; \
+             set-hook -gu '{detached}' ; set-hook -gu '{changed}' ; \
              if-shell -F -t '{target}' '{was}' {{ set-option -u -t '{target}' detach-on-destroy ; \
              if-shell -F -t '{target}' '#{{!=:#{{detach-on-destroy}},{was}}}' \
              {{ set-option -F -t '{target}' detach-on-destroy '{was}' }} ; \
              set-option -u -t '{target}' @tmux-gate-was }} }}"
         )
     }
+
+    /// A hook's command that does something if the client that it runs for is a guest of this session.
+    fn if_guest(&self, command: &str) -> String {
+        let listed = format!("#{{m:*<{HOOKED}>*,#{{@tmux-gate-guests}}}}");
+        format!("if-shell -F -t '{}' '{listed}' {{ {command} }}", self.target())
+    }
 }
 
 /// Prepares a session for a guest, and prints its prefix keys. While guests are in, nobody is carried elsewhere when the session
-/// ends; a guest who is in a session that was not granted is detached. When the guest's client is gone, by whatever end, the
+/// ends; a guest who goes to a session that was not granted is detached. When the guest's client is gone, by whatever end, the
 /// server takes all of it back.
 #[must_use]
 pub fn receive(socket: &str, client: &Client<'_>) -> Vec<String> {
-    let (target, tty) = (client.target(), client.tty);
+    let target = client.target();
     let keep = format!(
         "set-option -F -t '{target}' @tmux-gate-was '#{{detach-on-destroy}}' ; \
          set-option -t '{target}' detach-on-destroy on"
     );
-    let (detached, changed) = (client.hook("client-detached"), client.hook("client-session-changed"));
-    let take_back = format!("if-shell -F '{}' '' {{ {} }}", client.is_in("1"), client.gone());
-    // Before it is attached it is nowhere either.
-    let come = format!("if-shell -F '{}' {{ set-hook -g '{detached}' {{ {take_back} }} }}", client.is_in("1"));
-    let elsewhere = client.is_in(&format!("#{{!=:#{{session_id}},${}}}", client.session));
-    let stay = format!("if-shell -F '{elsewhere}' 'detach-client -t {tty}'");
-    let listed = format!("#{{@tmux-gate-guests}}<{tty}>");
+    let elsewhere = format!("#{{!=:#{{session_id}},${}}}", client.session);
+    let leave = client.if_guest(&format!("run-shell -C \"detach-client -t '{HOOKED}'\""));
+    let listed = format!("#{{@tmux-gate-guests}}<{}>", client.tty);
     let mut commands = vec![
         words(&["if-shell", "-F", "-t", &target, "#{==:#{detach-on-destroy},on}", "", &keep]),
         words(&["set-option", "-F", "-t", &target, "@tmux-gate-guests", &listed]),
-        words(&["set-hook", "-g", &client.hook("client-attached"), &come]),
+        words(&["set-hook", "-g", &client.hook("client-detached"), &client.if_guest(&client.gone(HOOKED))]),
     ];
     if client.scope == Scope::ThatSession {
-        commands.push(words(&["set-hook", "-g", &changed, &stay]));
+        let stay = format!("if-shell -F '{elsewhere}' {{ {leave} }}");
+        commands.push(words(&["set-hook", "-g", &client.hook("client-session-changed"), &stay]));
     }
     commands.push(prefix_line(&target));
     in_one(socket, commands.into_iter())
 }
 
-/// Takes back what [`receive`] did, for a client that never came.
+/// The command that takes back what [`receive`] did, for a client that never came, or a tmux that does not say for whom a hook runs.
 #[must_use]
-pub fn forget(socket: &str, client: &Client<'_>) -> Vec<String> {
-    words(&["tmux", "-N", "-S", socket, "if-shell", "-F", "1", &client.gone()])
+pub fn forget(client: &Client<'_>) -> Vec<String> {
+    words(&["if-shell", "-F", "1", &client.gone(client.tty)])
 }
 
 /// Attaches a guest's client, as the owner, with nothing of the guest's environment (`-E`); never starts a server. Of a guest who

@@ -154,6 +154,7 @@ add_fixtures() {
     cc -shared -fPIC -O1 -Wall -Werror -o "$modules/pam_fixture.so" $checkout/tests/host/pam_fixture.c -lpam ||
         fail "pam_fixture.c: not compiled; install gcc and libpam0g-dev"
     echo 'set -g assume-paste-time 0' >>/etc/tmux.conf # else keys typed within a millisecond are no key bindings
+    echo 'set -g @tmux-gate-menu off' >>/etc/tmux.conf # else a request takes what is typed next
     install -d /usr/local/lib/gate-tests
     install -m 755 $checkout/tests/host/record-session.sh /usr/local/lib/gate-tests/record-session
     [ -f /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key

@@ -100,7 +100,7 @@ impl<'h> Visit<'h> {
 
     /// The owner ended it: he is told so, and at his shell again.
     pub fn expect_cut_off(&mut self) {
-        self.person.expect("detached you");
+        self.person.expect("you were detached");
         self.expect_back(0);
     }
 
