@@ -67,7 +67,9 @@ fn a_request_that_is_denied_in_the_menu_tells_whoever_waits_and_the_next_one_dis
     let mut bob = asks_and_waits(&host, "--for 30m");
     alice.expect_screen("Deny");
     assert!(!alice.screen().contains("to type into it"), "what was not asked for is not offered");
-    alice.send("dajjjG\rn"); // typed before she saw it: she is asked once more, and says no
+    alice.send("dajjjG\r"); // typed before she saw it: she is asked once more
+    alice.expect("? (y/n)");
+    alice.send("n");
     assert_eq!(alice.inside("true").status, 0);
     let said = bob.screen();
     assert!(said.contains("requested") && !said.contains("denied"), "{said}");

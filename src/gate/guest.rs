@@ -123,7 +123,10 @@ pub(super) fn live(visiting: &Visiting<'_>) -> Result<(End, Grant), Error> {
         let mut watched = visit.limit.watched().to_vec();
         watched.extend(visit.hears.then(|| visit.relay.as_fd()));
         let end = match escort.wait(&watched) {
-            Happening::Gone => Some(visit.heard()?.unwrap_or(End::Detached)),
+            Happening::Gone => match visit.heard()? {
+                None if escort.was_killed() => Some(End::Cut),
+                said => Some(said.unwrap_or(End::Detached)),
+            },
             Happening::Killed => Some(visit.heard()?.unwrap_or(End::Cut)),
             Happening::Asked => Some(End::HungUp),
             Happening::Readable(4) => visit.heard()?,

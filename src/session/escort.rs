@@ -18,6 +18,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long the last member may go on without one of the others: it shows what they left, and then ends by itself.
 const FINISH: Duration = Duration::from_secs(5);
 
+/// How long a process that has let go of its terminal may take to be gone, in milliseconds.
+const DYING: u16 = 100;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
@@ -94,6 +97,15 @@ impl<'a> Escort<'a> {
         }
     }
 
+    /// The last member has ended by itself: because a signal ended another one, which may be about to be gone?
+    pub fn was_killed(&self) -> bool {
+        let Some((_, others)) = self.members.split_last() else { return false };
+        others.iter().any(|member| {
+            let _ = poll(&mut [PollFd::new(member.as_fd(), PollFlags::POLLIN)], DYING);
+            end_of(member) == Some(Happening::Killed)
+        })
+    }
+
     fn patience(&self) -> PollTimeout {
         let Some(since) = self.bereft.get() else { return PollTimeout::NONE };
         let left = (since + FINISH).saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -101,7 +113,7 @@ impl<'a> Escort<'a> {
     }
 
     fn end(&self) -> Option<Happening> {
-        let Some((last, others)) = self.members.split_last() else { return None };
+        let (last, others) = self.members.split_last()?;
         // All are looked at: each may be stopped.
         let ends: Vec<Happening> = others.iter().filter_map(end_of).collect();
         if ends.contains(&Happening::Killed) {

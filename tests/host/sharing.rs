@@ -54,7 +54,16 @@ impl Host {
             &["list-buffers", "-F", "#{buffer_name} #{buffer_size} #{buffer_sample}"],
             &["capture-pane", "-p", "-e", "-S", "-", "-t", "=work:"],
         ];
-        questions.iter().map(|words| format!("--- {words:?}\n{}", self.tmux_of_alice(words))).collect()
+        // The gate's own, while a guest is in; a hook without a command is named alone.
+        let own = |line: &&str| {
+            let hook = ["client-detached", "client-session-changed"].iter().any(|name| line.starts_with(name));
+            !line.starts_with("@tmux-gate-guests") && !hook
+        };
+        let answer = |words: &&[&str]| {
+            let answer = self.tmux_of_alice(words);
+            format!("--- {words:?}\n{}\n", answer.lines().filter(own).collect::<Vec<_>>().join("\n"))
+        };
+        questions.iter().map(answer).collect()
     }
 
     /// The file of a grant, wherever it is.
