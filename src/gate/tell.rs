@@ -39,6 +39,8 @@ impl Teller<'_> {
     fn later(&self, work: impl FnOnce()) {
         let life = || {
             process::show_role("tmux-gate:tell");
+            // Whoever is to be cut off comes before whoever is to be told.
+            process::go_last();
             let Ok(_doom) = Doom::after(PATIENCE) else { return 1 };
             let Ok(null) = files::null() else { return 1 };
             let streams = [unistd::dup2_stdin(&null), unistd::dup2_stdout(&null), unistd::dup2_stderr(&null)];

@@ -349,6 +349,12 @@ pub fn family(pid: u32) -> Vec<Relative> {
     found
 }
 
+/// Lets everybody else go first from now on (nice(2)).
+pub fn go_last() {
+    // SAFETY: takes a number, and changes this process's own priority.
+    unsafe { libc::nice(19) };
+}
+
 /// Shows what this process is in `ps` and `top`, as far as 15 bytes go.
 pub fn show_role(role: &str) {
     let _ = prctl::set_name(&CString::new(role).unwrap_or_default());
