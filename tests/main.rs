@@ -28,6 +28,7 @@ mod sharing_faults;
 mod sharing_guest;
 mod sharing_load;
 mod sharing_owner;
+mod sharing_rules;
 mod sharing_surroundings;
 mod sharing_time;
 mod sharing_told;

@@ -103,7 +103,7 @@ fn nobody_approves_what_he_asked_for_and_strangers_learn_nothing() {
     let id = requested(&host, &mut bob, "--for 30m");
     let own = bob.command(&format!("tmux-gate approve {id}"));
     assert_eq!((own.status, own.text.contains("whoever asked does not approve")), (77, true), "{own:?}");
-    for verb in ["approve", "revoke", "deny", "join"] {
+    for verb in ["approve", "revoke", "deny", "join", "change --for 1s", "change --for 100h"] {
         let said = carol.command(&format!("tmux-gate {verb} {id}"));
         assert_eq!((said.status, said.text.contains("no request or grant that concerns you")), (77, true), "{said:?}");
     }
